@@ -1,0 +1,55 @@
+# `make run` and `make test` are all a newcomer needs; both set up what is missing.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.educe-installed
+PAPER_LM ?= smollm2-135m
+
+.PHONY: help run setup model test check format bench serve docs clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s $$'\t'
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[hf,dask,figures,dev,docs]'
+	@touch $@
+
+setup: $(STAMP) ## Make .venv with everything in it (2 to 4 minutes on first use)
+
+model: $(STAMP)
+	@$(BIN)/educe models get smollm2-135m --quiet
+
+run: model ## Answer one question greedily and by vote, and show the posterior
+	$(BIN)/educe ask "$$(cat examples/question.txt)" --method self-consistency --budget samples=16 --versus greedy
+
+test: model ## Run the whole test suite
+	$(BIN)/python -m pytest -q
+
+check: model ## Format, lint, types, import rules, fast tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/readme_table.py --check
+	$(BIN)/python -m pytest -q -x -m "not slow"
+
+format: $(STAMP) ## Format and sort imports
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix --quiet .
+
+bench: model ## Run the benchmarks (none yet)
+	@for script in bench/*.py; do [ -e "$$script" ] && $(BIN)/python "$$script" || echo "bench/ holds no benchmark yet"; done
+
+serve: model ## Serve the page and the API (not here yet)
+	@$(BIN)/educe serve
+
+docs: $(STAMP) ## Build the guide and the API reference into docs/_build
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+clean: ## Remove everything that make made
+	rm -rf $(VENV) build dist docs/_build docs/reference/generated .mypy_cache .ruff_cache .pytest_cache .hypothesis

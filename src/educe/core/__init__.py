@@ -1,0 +1,55 @@
+"""The ideas that every room shares: a posterior, what it cost, and where its randomness came from."""
+
+from educe.core.canonical import canonical_json, content_hash
+from educe.core.errors import (
+    BackendError,
+    CapabilityError,
+    DataError,
+    EduceError,
+    StoreError,
+    UsageError,
+    nearest,
+)
+from educe.core.executor import Executor, InProcess, executor
+from educe.core.ledger import Budget, Ledger
+from educe.core.posterior import EvidenceKind, Interval, Posterior, Refusal, canonical_key
+from educe.core.report import TOPICS, Baseline, Card, Check, Control, Report, Scale
+from educe.core.seed import Seed
+from educe.core.settings import SETTINGS, Setting
+from educe.core.store import Store, StoredUnit
+from educe.core.sync import run_sync
+
+__all__ = [
+    "SETTINGS",
+    "TOPICS",
+    "BackendError",
+    "Baseline",
+    "Budget",
+    "CapabilityError",
+    "Card",
+    "Check",
+    "Control",
+    "DataError",
+    "EduceError",
+    "EvidenceKind",
+    "Executor",
+    "InProcess",
+    "Interval",
+    "Ledger",
+    "Posterior",
+    "Refusal",
+    "Report",
+    "Scale",
+    "Seed",
+    "Setting",
+    "Store",
+    "StoreError",
+    "StoredUnit",
+    "UsageError",
+    "canonical_json",
+    "canonical_key",
+    "content_hash",
+    "executor",
+    "nearest",
+    "run_sync",
+]

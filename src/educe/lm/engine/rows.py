@@ -1,0 +1,104 @@
+"""One row's text as its tokens come: stop texts, held-back text, offsets.
+
+A row ends at the stop text that is complete first; of those complete at the same character, at the one
+that begins first. So the end does not depend on how the text falls into tokens. Text that may be the
+beginning of a stop text is held back, and with it every token that begins inside it: its offset is
+certain only when the text is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from educe.lm.completion import Chunk
+from educe.lm.engine.tokenizer import Tokenizer
+
+__all__ = ["Row"]
+
+
+class Row:
+    """A row under way.
+
+    Parameters
+    ----------
+    number : int
+        Its place in the request.
+    seed : int
+        Its seed.
+    tokenizer : Tokenizer
+        Decodes its tokens.
+    stop : sequence of str
+        Stop texts.
+    max_tokens : int
+        Most tokens it may have.
+
+    Attributes
+    ----------
+    drawn : int
+        Tokens so far.
+    finish : str or None
+        How it ended.
+    """
+
+    def __init__(self, number: int, seed: int, tokenizer: Tokenizer, stop: Sequence[str], max_tokens: int) -> None:
+        self.number, self.seed, self.max_tokens = number, seed, max_tokens
+        self._stop, self._ends, self._decoder = tuple(stop), tokenizer.stop, tokenizer.decoder()
+        self.drawn = 0
+        self.finish: str | None = None
+        self._decoded = 0  # characters that the decoder has given out
+        self._certain = 0  # characters that are told
+        self._held = ""
+        self._waiting: list[tuple[int, float, float, int]] = []
+
+    def add(self, token: int, logprob: float, sampling_logprob: float) -> Chunk | None:
+        """Take the next token and return what became certain, None where nothing did."""
+        ended = token in self._ends
+        begin = self._decoded
+        text = self._decoder.feed(token) if not ended else ""
+        self.drawn += 1
+        if ended or self.drawn >= self.max_tokens:
+            self.finish = "stop" if ended else "length"
+            text += self._decoder.flush()
+        self._decoded += len(text)
+        self._waiting.append((token, logprob, sampling_logprob, self._decoded if ended else begin))
+        return self._told(self._take(text))
+
+    def _take(self, text: str) -> str:
+        """Add text to what is held back and return what is certain."""
+        unseen = len(self._held)
+        held = self._held + text
+        found = [
+            (place + len(stop), place)
+            for stop in self._stop
+            if (place := held.find(stop, max(0, unseen - len(stop) + 1))) >= 0
+        ]
+        if found:
+            self.finish = "stop"
+            certain, self._held = held[: min(found)[1]], ""
+            return certain
+        keep = 0
+        if self.finish is None:
+            for stop in self._stop:
+                longest = min(len(stop) - 1, len(held))
+                keep = max(keep, next((n for n in range(longest, 0, -1) if held.endswith(stop[:n])), 0))
+        certain, self._held = held[: len(held) - keep], held[len(held) - keep :]
+        return certain
+
+    def _told(self, text: str) -> Chunk | None:
+        self._certain += len(text)
+        ready = 0
+        while ready < len(self._waiting) and (self.finish or self._waiting[ready][3] <= self._certain):
+            ready += 1
+        told, self._waiting = self._waiting[:ready], self._waiting[ready:]
+        if not told and not text and self.finish is None:
+            return None
+        return Chunk(
+            row=self.number,
+            text=text,
+            tokens=tuple(token for token, _, _, _ in told),
+            logprobs=tuple(logprob for _, logprob, _, _ in told),
+            sampling_logprobs=tuple(logprob for _, _, logprob, _ in told),
+            offsets=tuple(min(offset, self._certain) for _, _, _, offset in told),
+            finish=self.finish,
+            sampled_tokens=len(told),
+        )

@@ -1,0 +1,146 @@
+"""Drawing the next token of many rows, each from its own seed.
+
+The random number of a token is a function of its row's seed and its position in the row, nothing else
+(counter-based, as in Salmon et al., 2011): two rounds of the mixing function of SplitMix64 (Steele et al.,
+2014). One uniform number per token is turned into a token by inverting the cumulative distribution in the
+order of token ids. Gumbel noise would need a number for each entry of the vocabulary; and the inverse
+moves to another token only where a cumulative probability crosses the number, so that a change of the
+logits in the last digits leaves almost every row as it was.
+
+Order of truncations: temperature, top-k, top-p (of what top-k left), min-p. Equally probable tokens at a
+cut are kept in the order of their ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from educe.core.errors import BackendError
+from educe.lm.completion import Sampling
+
+__all__ = ["Drawn", "draw", "uniform"]
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+FIRST_SORTED = 1024
+
+
+class Drawn(NamedTuple):
+    """Per row: ``tokens`` int64; ``logprobs`` of the unmodified model and of the law drawn from, float32."""
+
+    tokens: torch.Tensor
+    logprobs: torch.Tensor
+    sampling_logprobs: torch.Tensor
+
+
+def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))
+
+
+def uniform(seeds: Sequence[int], positions: Sequence[int]) -> NDArray[np.float64]:
+    """Return one number in [0, 1) for each pair of seed and position.
+
+    Parameters
+    ----------
+    seeds : sequence of int
+        Taken modulo 2**64.
+    positions : sequence of int
+        >= 0, one per seed.
+
+    Examples
+    --------
+    >>> uniform([7, 7, 8], [0, 1, 0]).round(3)
+    array([...])
+    """
+    keys = np.array([seed & 0xFFFFFFFFFFFFFFFF for seed in seeds], np.uint64)
+    counters = np.array(positions, np.uint64) + np.uint64(1)
+    bits = _mixed(_mixed(keys + GOLDEN) + counters * GOLDEN)
+    return np.ldexp((bits >> np.uint64(11)).astype(np.float64), -53)
+
+
+def _keep_largest(weights: torch.Tensor, ordered: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """Zero all but the ``counts`` largest entries of each row, given the row's entries in falling order."""
+    least = ordered.gather(-1, counts[:, None] - 1)
+    above, ties = weights > least, weights == least
+    wanted = counts[:, None] - above.sum(-1, keepdim=True)
+    if bool((ties.sum(-1, keepdim=True) > wanted).any()):
+        ties &= ties.cumsum(-1) <= wanted
+    return weights * (above | ties)
+
+
+def _truncated(weights: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """Apply top-k, top-p and min-p to weights (rows, vocabulary) whose largest is 1."""
+    rows, size = weights.shape
+    if 0 < sampling.top_k < size:
+        ordered = weights.topk(sampling.top_k).values
+        weights = _keep_largest(weights, ordered, torch.full((rows,), sampling.top_k))
+    if sampling.top_p < 1:
+        wanted = sampling.top_p * weights.sum(-1, keepdim=True, dtype=torch.float64)
+        # Sorting a whole vocabulary costs more than the layers; a thousand tokens nearly always hold the mass.
+        for most in dict.fromkeys((min(FIRST_SORTED, size), size)):
+            ordered = weights.topk(most).values
+            counts = (ordered.cumsum(-1, dtype=torch.float64) < wanted).sum(-1) + 1
+            if most == size or int(counts.max()) <= most:
+                break
+        weights = _keep_largest(weights, ordered, counts.clamp(max=most))
+    if sampling.min_p > 0:
+        weights = weights * (weights >= sampling.min_p)
+    return weights
+
+
+def draw(logits: torch.Tensor, seeds: Sequence[int], positions: Sequence[int], sampling: Sampling) -> Drawn:
+    """Draw one token per row.
+
+    Parameters
+    ----------
+    logits : Tensor
+        (rows, vocabulary) float32.
+    seeds : sequence of int
+        One per row.
+    positions : sequence of int
+        Index of the token within its row, from 0.
+    sampling : Sampling
+        The law.
+
+    Returns
+    -------
+    Drawn
+
+    Raises
+    ------
+    BackendError
+        The logits are not numbers.
+
+    Examples
+    --------
+    >>> draw(torch.tensor([[0.0, 5.0, 1.0]]), [3], [0], Sampling(temperature=0)).tokens
+    tensor([1])
+    """
+    # Sums over an expanded row are made in another order than over a row that lies in memory.
+    logits = logits.contiguous()
+    normaliser = logits.logsumexp(-1)
+    if not bool(normaliser.isfinite().all()):
+        raise BackendError("The model computed logits that are not numbers. Its file may be damaged: fetch it again.")
+    if sampling.temperature == 0:
+        tokens = logits.argmax(-1)
+        logprobs = logits.gather(-1, tokens[:, None])[:, 0] - normaliser
+        return Drawn(tokens, logprobs, torch.zeros_like(logprobs))
+    # The quotient may overflow to -inf, which is right: the token has no mass at this temperature.
+    weights = ((logits - logits.amax(-1, keepdim=True)) / sampling.temperature).exp()
+    weights = _truncated(weights, sampling)
+    cumulative = weights.cumsum(-1, dtype=torch.float64)
+    total = cumulative[:, -1:]
+    number = torch.from_numpy(uniform(seeds, positions))[:, None]
+    # Rounding may carry the product up to the total, beyond the last token.
+    target = torch.minimum(number * total, total.nextafter(torch.zeros(1, dtype=torch.float64)))
+    chosen = torch.searchsorted(cumulative, target, right=True)
+    logprobs = logits.gather(-1, chosen)[:, 0] - normaliser
+    unmodified = sampling.temperature == 1 and sampling.top_p == 1 and not sampling.top_k and not sampling.min_p
+    drawn_from = logprobs if unmodified else (weights.gather(-1, chosen) / total)[:, 0].log().float()
+    return Drawn(chosen[:, 0], logprobs, drawn_from)

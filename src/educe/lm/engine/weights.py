@@ -1,0 +1,294 @@
+"""Weights of Llama-family models, from a GGUF file or a folder of safetensors.
+
+Both sources end in the same `Weights`: query, key and value stacked into one matrix, gate and up
+projection into another, all as float32 or with the matrices of the layers in bfloat16. The output
+matrix and the embedding stay float32: rounded logits would show in every log-probability.
+
+The converter to GGUF stores the query and key rows of each head with the two halves that rotate together
+interleaved; they are put back here. A tensor or setting that this version does not know is refused: a
+model that loads is computed as its authors meant. Not covered: rope scaling, biases, experts, other families.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+
+from educe.core.errors import DataError
+from educe.lm.engine.gguf import GGUFFile
+from educe.lm.engine.tokenizer import Tokenizer, read_json
+
+__all__ = ["LayerWeights", "ModelConfig", "Weights", "load_weights"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """The sizes of a decoder; ``width`` is the model dimension, ``feed_forward`` the inner one."""
+
+    layers: int
+    width: int
+    heads: int
+    key_value_heads: int
+    head_dim: int
+    feed_forward: int
+    context: int
+    norm_epsilon: float
+    rope_base: float
+
+    def check(self, where: str) -> None:
+        """Refuse sizes that no decoder has.
+
+        Raises
+        ------
+        DataError
+            One is out of range or does not divide another.
+        """
+        whole = (
+            self.layers,
+            self.width,
+            self.heads,
+            self.key_value_heads,
+            self.head_dim,
+            self.feed_forward,
+            self.context,
+        )
+        fine = all(1 <= size <= 1 << 24 for size in whole) and self.layers <= 1 << 10
+        fine = fine and self.heads % self.key_value_heads == 0 and self.head_dim % 2 == 0
+        if not fine or not 0 < self.norm_epsilon < 1 or not 1 < self.rope_base < math.inf:
+            raise DataError(f"{where} describes an impossible model: {self}. Fetch the model again.")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerWeights:
+    """One layer: matrices as (out, in), norms as (width,)."""
+
+    attention_norm: torch.Tensor
+    query_key_value: torch.Tensor
+    attention_output: torch.Tensor
+    feed_forward_norm: torch.Tensor
+    gate_up: torch.Tensor
+    down: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A whole decoder; ``output`` is ``embedding`` itself where the two are tied."""
+
+    config: ModelConfig
+    embedding: torch.Tensor
+    layers: tuple[LayerWeights, ...]
+    norm: torch.Tensor
+    output: torch.Tensor
+
+
+# Name of each part: in GGUF below "blk.{layer}.", in safetensors below "model.layers.{layer}.".
+LAYER_NAMES = {
+    "attention_norm": ("attn_norm", "input_layernorm"),
+    "query": ("attn_q", "self_attn.q_proj"),
+    "key": ("attn_k", "self_attn.k_proj"),
+    "value": ("attn_v", "self_attn.v_proj"),
+    "attention_output": ("attn_output", "self_attn.o_proj"),
+    "feed_forward_norm": ("ffn_norm", "post_attention_layernorm"),
+    "gate": ("ffn_gate", "mlp.gate_proj"),
+    "up": ("ffn_up", "mlp.up_proj"),
+    "down": ("ffn_down", "mlp.down_proj"),
+}
+MODEL_NAMES = {
+    "embedding": ("token_embd", "model.embed_tokens"),
+    "norm": ("output_norm", "model.norm"),
+    "output": ("output", "lm_head"),
+}
+
+
+def load_weights(path: Path, dtype: torch.dtype) -> tuple[Weights, Tokenizer]:
+    """Load a model and its tokenizer.
+
+    Parameters
+    ----------
+    path : Path
+        A GGUF file, or a folder with ``config.json``, ``tokenizer.json`` and ``*.safetensors``.
+    dtype : torch.dtype
+        float32 or bfloat16, for the matrices of the layers.
+
+    Returns
+    -------
+    tuple of Weights and Tokenizer
+
+    Raises
+    ------
+    DataError
+        The model is not sound or of a kind that this version does not support.
+    """
+    return _from_folder(path, dtype) if path.is_dir() else _from_gguf(path, dtype)
+
+
+def _unsupported(where: str, what: str) -> DataError:
+    return DataError(
+        f"{where} has {what}, which this version of the engine does not support (it runs the architecture llama "
+        "without biases, experts or rope scaling). Load the model with hf: instead."
+    )
+
+
+def _from_gguf(path: Path, dtype: torch.dtype) -> tuple[Weights, Tokenizer]:
+    with GGUFFile(path) as file:
+        architecture = file.get("general.architecture", str)
+        if architecture != "llama":
+            raise _unsupported(path.name, f"the architecture {architecture!r}")
+        if file.metadata.get("llama.rope.scaling.type", "none") != "none" or "llama.expert_count" in file.metadata:
+            raise _unsupported(path.name, "rope scaling or experts")
+        heads, width = file.get("llama.attention.head_count", int), file.get("llama.embedding_length", int)
+        head_dim = file.metadata.get("llama.attention.key_length", width // max(heads, 1))
+        if file.metadata.get("llama.rope.dimension_count", head_dim) != head_dim:
+            raise _unsupported(path.name, "heads that rotate in part")
+        config = ModelConfig(
+            layers=file.get("llama.block_count", int),
+            width=width,
+            heads=heads,
+            key_value_heads=file.get("llama.attention.head_count_kv", int),
+            head_dim=head_dim,
+            feed_forward=file.get("llama.feed_forward_length", int),
+            context=file.get("llama.context_length", int),
+            norm_epsilon=file.get("llama.attention.layer_norm_rms_epsilon", float),
+            rope_base=file.get("llama.rope.freq_base", float) if "llama.rope.freq_base" in file.metadata else 10000.0,
+        )
+        tokenizer = Tokenizer.from_gguf(file)
+
+        def name_of(part: str, layer: int | None) -> str:
+            return f"{MODEL_NAMES[part][0]}.weight" if layer is None else f"blk.{layer}.{LAYER_NAMES[part][0]}.weight"
+
+        def fetch(part: str, layer: int | None) -> torch.Tensor:
+            matrix = file.tensor(name_of(part, layer))
+            if part in ("query", "key") and matrix.dim() == 2 and matrix.shape[0] % config.head_dim == 0:
+                pairs = matrix.view(-1, config.head_dim // 2, 2, matrix.shape[1])
+                matrix = pairs.transpose(1, 2).reshape(matrix.shape)
+            return matrix
+
+        return _assemble(
+            path.name, config, len(tokenizer.pieces), file.tensors, name_of=name_of, fetch=fetch, dtype=dtype
+        ), tokenizer
+
+
+def _from_folder(folder: Path, dtype: torch.dtype) -> tuple[Weights, Tokenizer]:
+    settings = read_json(folder / "config.json")
+    if settings.get("model_type") != "llama":
+        raise _unsupported(folder.name, f"the architecture {settings.get('model_type')!r}")
+    rope = settings.get("rope_parameters") or settings.get("rope_scaling") or {}
+    if not isinstance(rope, dict) or rope.get("rope_type", rope.get("type", "default")) != "default":
+        raise _unsupported(folder.name, "rope scaling")
+    if settings.get("attention_bias") or settings.get("mlp_bias") or settings.get("hidden_act", "silu") != "silu":
+        raise _unsupported(folder.name, "biases or another activation than silu")
+
+    def number(key: str, default: Any = None) -> Any:
+        value = settings.get(key)
+        value = default if value is None else value
+        if type(value) not in (int, float):
+            raise DataError(f"{folder.name}/config.json says {key} = {value!r}, no number. Fetch the folder again.")
+        return value
+
+    heads, width = number("num_attention_heads"), number("hidden_size")
+    config = ModelConfig(
+        layers=int(number("num_hidden_layers")),
+        width=int(width),
+        heads=int(heads),
+        key_value_heads=int(number("num_key_value_heads", heads)),
+        head_dim=int(number("head_dim", width // max(heads, 1))),
+        feed_forward=int(number("intermediate_size")),
+        context=int(number("max_position_embeddings")),
+        norm_epsilon=float(number("rms_norm_eps")),
+        rope_base=float(rope.get("rope_theta") or number("rope_theta", 10000.0)),
+    )
+    ends = settings.get("eos_token_id")
+    tokenizer = Tokenizer.from_folder(
+        folder, tuple(ends) if isinstance(ends, list) else () if ends is None else (ends,)
+    )
+    homes: dict[str, Any] = {}
+    try:
+        for shard in sorted(folder.glob("*.safetensors")):
+            opened: Any = safetensors.safe_open(shard, framework="pt")
+            homes |= dict.fromkeys(opened.keys(), opened)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise DataError(
+            f"A safetensors file in {folder.name} is not sound: {error}. Fetch the folder again."
+        ) from error
+
+    def name_of(part: str, layer: int | None) -> str:
+        if layer is None:
+            return f"{MODEL_NAMES[part][1]}.weight"
+        return f"model.layers.{layer}.{LAYER_NAMES[part][1]}.weight"
+
+    def fetch(part: str, layer: int | None) -> torch.Tensor:
+        name = name_of(part, layer)
+        if name not in homes:
+            raise DataError(f"{folder.name} has no tensor {name!r}. Fetch the folder again.")
+        tensor: torch.Tensor = homes[name].get_tensor(name)
+        if not tensor.is_floating_point():
+            raise _unsupported(folder.name, f"the quantised tensor {name!r}")
+        return tensor.float()
+
+    return _assemble(
+        folder.name, config, len(tokenizer.pieces), homes, name_of=name_of, fetch=fetch, dtype=dtype
+    ), tokenizer
+
+
+def _assemble(
+    where: str,
+    config: ModelConfig,
+    tokens: int,
+    present: Iterable[str],
+    *,
+    name_of: Callable[[str, int | None], str],
+    fetch: Callable[[str, int | None], torch.Tensor],
+    dtype: torch.dtype,
+) -> Weights:
+    config.check(where)
+    names = set(present)
+    tied = name_of("output", None) not in names
+    known = {name_of(part, None) for part in MODEL_NAMES}
+    known |= {name_of(part, layer) for layer in range(config.layers) for part in LAYER_NAMES}
+    # Older converters store the rotation's frequencies, which follow from the base.
+    strange = sorted(name for name in names - known if not name.endswith("rotary_emb.inv_freq"))
+    if strange:
+        raise _unsupported(where, f"the tensor {strange[0]!r}")
+
+    def part(name: str, layer: int | None, *shape: int | None) -> torch.Tensor:
+        tensor = fetch(name, layer)
+        full = name_of(name, layer)
+        if tensor.dim() != len(shape) or any(
+            need not in (None, has) for need, has in zip(shape, tensor.shape, strict=True)
+        ):
+            raise DataError(f"{where}: {full!r} has shape {tuple(tensor.shape)}, not {shape}. Fetch the model again.")
+        if not math.isfinite(float(tensor.sum())):
+            raise DataError(f"{where}: {full!r} holds numbers that are not finite. Fetch the model again.")
+        return tensor
+
+    width, inner = config.width, config.feed_forward
+    queries, keys = config.heads * config.head_dim, config.key_value_heads * config.head_dim
+    embedding = part("embedding", None, None, width)
+    vocabulary = embedding.shape[0]
+    if vocabulary < tokens:
+        raise DataError(f"{where} has {vocabulary} embeddings for {tokens} tokens. Fetch it again.")
+    layers = tuple(
+        LayerWeights(
+            part("attention_norm", layer, width),
+            torch.cat(
+                [
+                    part("query", layer, queries, width),
+                    part("key", layer, keys, width),
+                    part("value", layer, keys, width),
+                ]
+            ).to(dtype),
+            part("attention_output", layer, width, queries).to(dtype),
+            part("feed_forward_norm", layer, width),
+            torch.cat([part("gate", layer, inner, width), part("up", layer, inner, width)]).to(dtype),
+            part("down", layer, width, inner).to(dtype),
+        )
+        for layer in range(config.layers)
+    )
+    output = embedding if tied else part("output", None, vocabulary, width)
+    return Weights(config, embedding, layers, part("norm", None, width), output)

@@ -1,0 +1,1 @@
+"""One module per paper: its card, and where the reproduction exists, its run."""

@@ -1,0 +1,24 @@
+"""Every test gets data and cache folders of its own; the fetched model is lent from the user's cache."""
+
+import pytest
+
+from educe.core import settings
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path_factory, monkeypatch):
+    """Keep tests away from the user's store and settings."""
+    monkeypatch.setenv("EDUCE_DATA_DIR", str(tmp_path_factory.mktemp("data")))
+    for name in ("EDUCE_LM", "EDUCE_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def real_model():
+    """Path of the default model; `make setup` and `educe models get` bring it, tests never fetch."""
+    from educe.lm import zoo
+
+    path = zoo.model_path("smollm2-135m")
+    if path is None:
+        pytest.fail(f"the model is not in {settings.cache_dir()}: run `make model`")
+    return path
