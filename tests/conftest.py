@@ -1,8 +1,13 @@
 """Every test gets data and cache folders of its own; the fetched model is lent from the user's cache."""
 
+import hypothesis
 import pytest
 
 from educe.core import settings
+
+# A busy machine is no defect: no deadline an example. Examples are drawn anew from one seed, so a failure repeats.
+hypothesis.settings.register_profile("educe", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("educe")
 
 
 @pytest.fixture(autouse=True)

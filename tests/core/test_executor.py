@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 
 from educe.core import run_sync
 from educe.core.errors import BackendError, UsageError
-from educe.core.executor import DaskExecutor, InProcess, executor
+from educe.core.executor import DaskExecutor, InProcess, make_executor
 
 executor_module = sys.modules["educe.core.executor"]
 limits = st.integers(1, 5)
@@ -353,13 +353,13 @@ async def test_closed_executor_is_refused() -> None:
 
 
 def test_names() -> None:
-    assert isinstance(executor(), InProcess)
-    assert isinstance(executor("local"), InProcess)
-    own = executor("dask")
+    assert isinstance(make_executor(), InProcess)
+    assert isinstance(make_executor("local"), InProcess)
+    own = make_executor("dask")
     assert isinstance(own, DaskExecutor)
     assert own.address is None
     for host in ("127.0.0.1", "[::1]", "scheduler.example"):
-        there = executor(f"dask://{host}:8786")
+        there = make_executor(f"dask://{host}:8786")
         assert isinstance(there, DaskExecutor)
         assert there.address == f"tcp://{host}:8786"
 
@@ -384,20 +384,20 @@ def test_names() -> None:
 )
 def test_malformed_names(spec: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
-        executor(spec)
+        make_executor(spec)
     assert repr(spec) in str(caught.value)
 
 
 async def test_without_dask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UsageError, match=r"pip install 'educe\[dask\]'"):
-        async with executor("dask"):
+        async with make_executor("dask"):
             pass
 
 
 def test_dask_is_refused_before_it_is_started() -> None:
     with pytest.raises(UsageError, match="async with"):
-        executor("dask").map(math.sqrt, [1])
+        make_executor("dask").map(math.sqrt, [1])
 
 
 # On Dask. The functions stand in a module of their own, which the workers can import and this test module is not.
@@ -673,9 +673,9 @@ SCRIPT = """
 import asyncio, sys, time
 
 async def main():
-    from educe.core.executor import executor  # here, because the worker imports this file and needs none of it
+    from educe.core.executor import make_executor  # here, because the worker imports this file and needs none of it
 
-    async with executor("dask") as ex:
+    async with make_executor("dask") as ex:
         if sys.argv[1] == "interrupt":  # in the middle of a unit
             async for _ in ex.map(time.sleep, [0, 1000], limit=2):
                 print("ready", flush=True)

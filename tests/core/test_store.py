@@ -385,6 +385,20 @@ def test_many_open_a_new_file_at_once(tmp_path: Path) -> None:
             assert {u.hash for u in store.units()} == {content_hash(str(name)) for name in range(threads)}
 
 
+def test_owner_and_version_are_read_at_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two separate reads another process could make the tables, and the file would look like a foreign one."""
+    calls = []
+    read = Store._version
+
+    def watched(self: Store, connection: sqlite3.Connection) -> int:
+        calls.append(connection.in_transaction)
+        return read(self, connection)
+
+    monkeypatch.setattr(Store, "_version", watched)
+    Store(tmp_path / "s.sqlite").close()
+    assert calls == [True, True]
+
+
 def test_one_store_serves_many_threads(store: Store) -> None:
     errors: list[BaseException] = []
 

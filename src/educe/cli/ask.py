@@ -24,7 +24,7 @@ from educe.core import (
     StoredUnit,
     UsageError,
     content_hash,
-    executor,
+    make_executor,
 )
 from educe.lm import LanguageModel, Session, load
 from educe.reason import Answer, Question, Unit, make_method, read_questions, result_json, solve_all
@@ -213,7 +213,7 @@ class _Single:
 
     def _elsewhere(self, unit: Unit) -> _Result:
         async def run() -> dict[str, Any]:
-            async with executor(self.executor_spec) as workers:
+            async with make_executor(self.executor_spec) as workers:
                 async for line in solve_all([unit], self.model, workers, self.store, fresh=True):
                     return line
             raise AssertionError("a unit was lost")
@@ -280,7 +280,7 @@ def _answer_many(
     name, model = _model(lm, dtype)
     units = [Unit(question, method, name, dtype, seed, limits) for question in questions]
     with Store() as store:
-        counts = asyncio.run(_batch(units, model, executor(executor_spec), store, fresh))
+        counts = asyncio.run(_batch(units, model, make_executor(executor_spec), store, fresh))
     if counts.interrupted:
         click.echo(
             f"educe: interrupted; {counts.shown} of {len(units)} answers are out, all finished ones are stored. "

@@ -10,7 +10,7 @@ from educe.core.errors import (
     UsageError,
     nearest,
 )
-from educe.core.executor import Executor, InProcess, executor
+from educe.core.executor import DaskExecutor, Executor, InProcess, make_executor
 from educe.core.ledger import Budget, Ledger
 from educe.core.posterior import EvidenceKind, Interval, Posterior, Refusal, canonical_key
 from educe.core.report import TOPICS, Baseline, Card, Check, Control, Report, Scale
@@ -29,6 +29,7 @@ __all__ = [
     "Card",
     "Check",
     "Control",
+    "DaskExecutor",
     "DataError",
     "EduceError",
     "EvidenceKind",
@@ -49,7 +50,7 @@ __all__ = [
     "canonical_json",
     "canonical_key",
     "content_hash",
-    "executor",
+    "make_executor",
     "nearest",
     "run_sync",
 ]

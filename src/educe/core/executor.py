@@ -32,7 +32,7 @@ from educe.core import settings
 from educe.core.errors import BackendError, UsageError, nearest
 from educe.core.sync import run_sync
 
-__all__ = ["DaskExecutor", "Executor", "InProcess", "executor"]
+__all__ = ["DaskExecutor", "Executor", "InProcess", "make_executor"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -441,7 +441,7 @@ class DaskExecutor(Executor):
             self._restore_environment()
 
 
-def executor(spec: str = "") -> Executor:
+def make_executor(spec: str = "") -> Executor:
     """Make the executor that a text names.
 
     Parameters
@@ -462,7 +462,7 @@ def executor(spec: str = "") -> Executor:
 
     Examples
     --------
-    >>> executor("dask://10.0.0.1:8786").address
+    >>> make_executor("dask://10.0.0.1:8786").address
     'tcp://10.0.0.1:8786'
     """
     scheme, separator, rest = spec.strip().partition("://")

@@ -6,6 +6,7 @@ import ipaddress
 import os
 from urllib.parse import urlsplit
 
+from educe.core import settings
 from educe.core.errors import UsageError
 
 __all__ = ["api_key", "checked_address", "is_loopback"]
@@ -64,7 +65,7 @@ def api_key(given: str | None, address: str) -> str | None:
         It cannot stand in a header.
     """
     parts = urlsplit(address)
-    key = given or os.environ.get("EDUCE_API_KEY")
+    key = given or settings.api_key()
     if not key and (parts.scheme == "https" or is_loopback(parts.hostname or "")):
         # A key that was set for another program never crosses a network in the clear.
         key = os.environ.get("OPENAI_API_KEY")

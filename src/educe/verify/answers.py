@@ -86,7 +86,7 @@ def extract(text: str, kind: AnswerKind | str, choices: Sequence[str] = ()) -> s
     Returns
     -------
     str or None
-        A number as its canonical decimal or fraction, a choice as its text in `choices`, "true" or "false", an
+        A number as its canonical decimal or fraction, a choice as its text in `choices`, "yes" or "no", an
         expression or a text as written; None when the text gives no answer of this kind or an ambiguous one.
 
     Raises
@@ -101,7 +101,7 @@ def extract(text: str, kind: AnswerKind | str, choices: Sequence[str] = ()) -> s
     >>> extract("So the answer is (b).", "choice", ["London", "Paris"])
     'Paris'
     >>> extract("No, it is not true.", "boolean")
-    'false'
+    'no'
     """
     kind = _checked(kind, choices)
     has_marker = False
@@ -181,7 +181,7 @@ def _math_pieces(text: str) -> list[str]:
 
 
 def _printed(value: bool | None) -> str | None:
-    return None if value is None else str(value).lower()
+    return None if value is None else ("yes" if value else "no")
 
 
 def canonical(answer: str, kind: AnswerKind | str, choices: Sequence[str] = ()) -> str:
