@@ -23,7 +23,8 @@ def ask(data, *more):
 
 @pytest.mark.slow
 def test_the_same_command_prints_the_same_posterior_here_and_under_dask(real_model, tmp_path):
-    first = ask(tmp_path, "--seed", "3")
+    first = ask(tmp_path, "--seed", "3", "--versus", "greedy:max_tokens=24")
+    assert first["versus"]["ledger"]["samples"] == 1
     assert ask(tmp_path, "--seed", "3")["posterior"] == first["posterior"]
     assert ask(tmp_path, "--seed", "3", "--executor", "dask")["posterior"] == first["posterior"]
     ledger = first["ledger"]

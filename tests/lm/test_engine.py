@@ -325,7 +325,7 @@ async def test_a_row_that_nobody_wants_stops_within_a_step(
     # The next request shows that the worker is free.
     await tiny.sample(PROMPT, max_tokens=1)
     assert len(passes) <= at_the_end + 2 + 1
-    assert not tiny._running
+    assert not tiny._worker._wanted
 
 
 async def test_requests_side_by_side_give_what_they_give_alone(tiny: Engine) -> None:
@@ -336,9 +336,12 @@ async def test_requests_side_by_side_give_what_they_give_alone(tiny: Engine) -> 
 
 
 async def test_a_closed_engine_says_so(tiny_folder: Path) -> None:
+    before = set(threading.enumerate())
     engine = Engine(tiny_folder)
     stream = engine.stream(PROMPT, [1], Sampling(max_tokens=450, temperature=2.0))
     await anext(stream)
+    workers = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("educe-worker")]
+    assert workers
     await engine.aclose()
     with pytest.raises(BackendError, match="closed"):
         async for _ in stream:
@@ -347,7 +350,7 @@ async def test_a_closed_engine_says_so(tiny_folder: Path) -> None:
     for request in (engine.sample("a"), engine.score("a", ["b"]), engine.embed(["a"])):
         with pytest.raises(BackendError, match="closed"):
             await request
-    assert not [thread for thread in threading.enumerate() if thread in getattr(engine._worker, "_threads", ())]
+    assert not any(thread.is_alive() for thread in workers)
 
 
 async def test_a_failure_of_the_model_reaches_the_caller(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -418,6 +421,22 @@ def test_a_wide_nucleus_needs_the_whole_vocabulary() -> None:
     assert int(drawn.tokens[0]) < 2500  # of equals, those with the lowest ids
     alone = draw(logits[1:2], [2], [0], Sampling(top_p=0.5))
     assert alone.sampling_logprobs[0] == drawn.sampling_logprobs[1]
+
+
+@pytest.mark.parametrize(
+    "sampling", [Sampling(), Sampling(temperature=0.7, top_p=0.9), Sampling(top_k=40, min_p=0.1)], ids=repr
+)
+def test_a_large_vocabulary_is_drawn_alike_in_any_batch(sampling: Sampling) -> None:
+    """Large enough for torch to split one row's sum between threads."""
+    logits = torch.randn(24, 49_152, generator=torch.Generator().manual_seed(0)) - math.log(49_152)
+    logits[:, 0] = 0  # with a normaliser near 1 the logarithm does not round the last digit of the sum away
+    together = draw(logits, range(24), range(24), sampling)
+    for rows in (*([row] for row in range(24)), [3, 4], list(range(7))):
+        some = draw(logits[rows], rows, rows, sampling)
+        for column, expected in zip(some, together, strict=True):
+            assert torch.equal(column, expected[rows])
+    alike = draw(logits[:1].expand(24, -1), [0] * 24, [0] * 24, sampling)
+    assert set(alike.logprobs.tolist()) == {float(together.logprobs[0])}
 
 
 def test_equals_at_a_cut_are_kept_by_id() -> None:
@@ -525,16 +544,18 @@ def test_real_logprobs_equal_those_of_transformers(engine: Engine, reference: Si
         row = engine.sample_sync(prompt, max_tokens=12, seed=3)[0]
         worst = max(worst, row_difference(engine, reference.model, prompt, row))
         scored = engine.score_sync(prompt[:4], [prompt[4:]])[0]
-        expected = full_logprobs(reference.model, engine.tokenizer.encode(prompt))[-len(scored.tokens) :]
-        count = min(len(scored.tokens), len(expected))
-        worst = max(worst, float((torch.tensor(scored.logprobs)[-count:] - expected[-count:]).abs().max()))
+        tokens = engine.tokenizer.encode(prompt)
+        # Where nothing of the prompt stays apart, the score is conditioned on the end-of-text token.
+        before = [] if tokens[0] == engine.tokenizer.encode(prompt[:4])[0] else [0]
+        expected = full_logprobs(reference.model, [*before, *tokens])[-len(scored.tokens) :]
+        worst = max(worst, float((torch.tensor(scored.logprobs) - expected).abs().max()))
     print(f"largest difference {worst:.2e}")
     assert worst < 1e-3
 
 
 @pytest.mark.slow
 def test_real_greedy_rows_equal_those_of_transformers(engine: Engine, reference: SimpleNamespace) -> None:
-    for prompt in PROMPTS[::16]:
+    for prompt in PROMPTS[::32]:
         row = engine.sample_sync(prompt, max_tokens=128, temperature=0)[0]
         ids = torch.tensor([engine.tokenizer.encode(prompt)])
         expected = reference.model.generate(
@@ -550,7 +571,7 @@ def test_real_greedy_rows_equal_those_of_transformers(engine: Engine, reference:
 
 @pytest.mark.slow
 def test_32_real_rows_equal_one_by_one_bit_for_bit(engine: Engine) -> None:
-    seeds, sampling = list(range(32)), Sampling(max_tokens=24, temperature=0.8, top_p=0.95)
+    seeds, sampling = list(range(32)), Sampling(max_tokens=12, temperature=0.8, top_p=0.95)
     together = gathered(engine, CHAT, seeds, sampling)
     assert together == [gathered(engine, CHAT, [seed], sampling)[0] for seed in seeds]
 

@@ -103,10 +103,8 @@ def ask(
     name, model = _model(lm, dtype)
     with Store() as store:
         run = _Single(asked, name, model, dtype, seed, store, executor_spec, quiet=as_json)
-        results = []
-        if versus is not None:
-            results.append(run.answer(versus, Budget()))
-        results.append(run.answer(method, limits))
+        wanted = [(method, limits)] if versus is None else [(versus, Budget()), (method, limits)]
+        results = asyncio.run(run.answer_all(wanted))
         # Shown first and stored second: a full disk must not cost the answer.
         if as_json:
             shown = results[-1].shown
@@ -167,58 +165,58 @@ class _Single:
     ) -> None:
         self.question, self.name, self.model, self.dtype, self.seed = question, name, model, dtype, seed
         self.store, self.executor_spec, self.quiet = store, executor_spec, quiet
+        self.session: Session | None = None
         self.interrupted = False
 
-    def answer(self, method: str, limits: Budget) -> _Result:
-        unit = Unit(self.question, method, self.name, self.dtype, self.seed, limits)
-        if self.executor_spec not in ("", "local"):
-            return self._elsewhere(unit)
-        posterior = asyncio.run(self._here(method, limits))
-        shown = result_json(self.question, posterior, method=method, lm=self.name, seed=self.seed)
-        status = "partial" if posterior.ledger.stopped_by == "interrupt" else "done"
+    async def answer_all(self, wanted: list[tuple[str, Budget]]) -> list[_Result]:
+        """Answer with one method after the other; the first Ctrl-C ends what runs and all that would follow, softly."""
+        loop = asyncio.get_running_loop()
+        local = self.executor_spec in ("", "local")
+        if local:
+            loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        try:
+            answer = self._here if local else self._elsewhere
+            return [
+                await answer(Unit(self.question, method, self.name, self.dtype, self.seed, limits))
+                for method, limits in wanted
+            ]
+        finally:
+            if local:
+                loop.remove_signal_handler(signal.SIGINT)
+            await self.model.aclose()
+
+    def _interrupt(self) -> None:
+        # A second Ctrl-C is a plain KeyboardInterrupt.
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+        self.interrupted = True
+        if self.session is not None:
+            self.session.stop()
+
+    async def _here(self, unit: Unit) -> _Result:
+        with LiveSamples(self.question, unit.method, quiet=self.quiet) as live:
+            self.session = Session(self.model, unit.budget, unit.seed, on_chunk=live)
+            if self.interrupted:
+                self.session.stop()
+            posterior = await ask_method(self.question, self.session, make_method(unit.method, unit.budget))
+        shown = result_json(self.question, posterior, method=unit.method, lm=self.name, seed=self.seed)
         stored = StoredUnit(
             # Wall times make this record another one than the batch's, which leaves them out.
             hash=content_hash("ask", unit.digest(self.model.fingerprint)),
             kind="ask",
-            method=method,
+            method=unit.method,
             item=self.question.to_json(),
             seed=self.seed,
             lm=self.name,
-            status=status,
+            status="partial" if posterior.ledger.stopped_by == "interrupt" else "done",
             result=shown,
             ledger=posterior.ledger,
             seconds=posterior.ledger.seconds,
         )
-        return _Result(method, shown, posterior.ledger, posterior, lambda: self.store.put(stored))
+        return _Result(unit.method, shown, posterior.ledger, posterior, lambda: self.store.put(stored))
 
-    async def _here(self, method: str, limits: Budget) -> Posterior[Answer]:
-        with LiveSamples(self.question, quiet=self.quiet) as live:
-            session = Session(self.model, limits, self.seed, on_chunk=live)
-            if self.interrupted:
-                session.stop()
-            loop = asyncio.get_running_loop()
-
-            def interrupt() -> None:
-                # A second Ctrl-C is a plain KeyboardInterrupt.
-                loop.remove_signal_handler(signal.SIGINT)
-                self.interrupted = True
-                session.stop()
-
-            loop.add_signal_handler(signal.SIGINT, interrupt)
-            try:
-                return await ask_method(self.question, session, make_method(method, limits))
-            finally:
-                loop.remove_signal_handler(signal.SIGINT)
-                await self.model.aclose()
-
-    def _elsewhere(self, unit: Unit) -> _Result:
-        async def run() -> dict[str, Any]:
-            async with make_executor(self.executor_spec) as workers:
-                async for line in solve_all([unit], self.model, workers, self.store, fresh=True):
-                    return line
-            raise AssertionError("a unit was lost")
-
-        line = asyncio.run(run())
+    async def _elsewhere(self, unit: Unit) -> _Result:
+        async with make_executor(self.executor_spec) as workers:
+            (line,) = [line async for line in solve_all([unit], self.model, workers, self.store, fresh=True)]
         if "error" in line:
             raise EduceError(line["error"])
         line.pop("id", None)

@@ -104,12 +104,15 @@ class LiveSamples:
     ----------
     question : Question
         What is asked; tells how to read an answer.
+    method : str
+        Shown at the top.
     quiet : bool
         Show nothing.
     """
 
-    def __init__(self, question: Question, *, quiet: bool = False) -> None:
+    def __init__(self, question: Question, method: str, *, quiet: bool = False) -> None:
         self._question = question
+        self._method = method
         self._quiet = quiet
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, refresh_per_second=8, transient=True)
@@ -144,8 +147,8 @@ class LiveSamples:
             self._done += 1
             self._tally[_shorten(answer) if answer is not None else "(unread)"] += 1
             if not self._animated:
-                said = f"{answer!r}" if answer is not None else f"unread: {_shorten(text, 60)!r}"
-                print(f"  sample {self._done}: {said}", file=sys.stderr)
+                said = answer if answer is not None else f"(unread) {_shorten(text, 60)!r}"
+                print(f"{self._method}, sample {self._done}: {said}", file=sys.stderr)
         now = time.monotonic()
         # Rendering on every token would cost more than a small model's step.
         if self._animated and (now - self._drawn > 0.1 or chunk.finish is not None):
@@ -153,7 +156,9 @@ class LiveSamples:
             self._live.update(self._picture(ledger), refresh=False)
 
     def _picture(self, ledger: Ledger) -> Text:
-        lines = [f"{self._done} of {ledger.samples} samples, {ledger.sampled_tokens:,} tokens, {ledger.seconds:.1f} s"]
+        lines = [
+            f"{self._method}: {self._done} of {ledger.samples} samples, {ledger.sampled_tokens:,} tokens, {ledger.seconds:.1f} s"
+        ]
         lines += [f"  {text:<{LABEL_WIDTH}} {'█' * count} {count}" for text, count in self._tally.most_common(8)]
         newest = next(reversed(self._texts.values()), "")
         lines.append(f"  … {newest[-60:].replace(chr(10), ' ')}")

@@ -18,7 +18,7 @@ from tokenizers.decoders import ByteLevel
 
 from educe.core.errors import CapabilityError, UsageError
 from educe.lm.engine.tokenizer import BYTE_OF_SYMBOL
-from educe.lm.prompt import Message, Prompt, check_prompt, prompt_text, render_chat
+from educe.lm.prompt import Message, Prompt, check_prompt, hide_controls, prompt_text, render_chat, unused_mark
 
 __all__ = ["ByteDecoder", "Decoder", "HFText"]
 
@@ -169,9 +169,12 @@ class HFText:
             return self.encode(prompt_text(prompt) + continuation, start=True)
         given = [*(message["content"] for message in prompt), continuation]
         whole = "".join(given) + self.template
-        mark = next(chr(code) for code in range(0xE000, 0xF900) if chr(code) not in whole)
-        shown = [Message({**message, "content": self._hidden(message["content"], mark)}) for message in prompt]
-        hidden = self._hidden(continuation, mark)
+        mark = unused_mark(whole)
+        shown = [
+            Message({**message, "content": hide_controls(message["content"], self._controls, mark)})
+            for message in prompt
+        ]
+        hidden = hide_controls(continuation, self._controls, mark)
         names = {name: text for name, text in self.tokenizer.special_tokens_map.items() if isinstance(text, str)}
         text = render_chat(self.template, shown, **names) + hidden
         if mark not in text or self._pattern is None:
@@ -184,17 +187,6 @@ class HFText:
             elif part:
                 ids.extend(self.encode(part.replace(mark, "")))
         return ids
-
-    def _hidden(self, content: str, mark: str) -> str:
-        """Break each control token in a message, and one that its last characters may begin."""
-        places = {
-            found.start() + 1 for name in self._controls for found in re.finditer(f"(?={re.escape(name)})", content)
-        }
-        for name in self._controls:
-            places |= {len(content) - n + 1 for n in range(1, len(name)) if content.endswith(name[:n])}
-        for place in sorted(places, reverse=True):
-            content = content[:place] + mark + content[place:]
-        return content
 
     def decoder(self, before: Sequence[int] = ()) -> Decoder | ByteDecoder:
         """Return a decoder for the row after these tokens."""

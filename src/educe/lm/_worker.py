@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -42,7 +42,7 @@ class Worker:
         self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix="educe-worker")
         self._wanted: set[threading.Event] = set()
 
-    async def stream(self, work: Callable[[threading.Event], Iterable[list[T]]]) -> AsyncIterator[T]:
+    async def stream(self, work: Callable[[threading.Event], Iterable[list[T]]]) -> AsyncGenerator[T, None]:
         """Iterate in the thread and yield the items of each list here.
 
         Raises

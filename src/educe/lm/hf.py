@@ -11,30 +11,25 @@ encoder-decoder models, weights over several devices.
 from __future__ import annotations
 
 import copy
-import functools
-import hashlib
 import inspect
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any
 
 import torch
 
 from educe.core.errors import BackendError, CapabilityError, UsageError
 from educe.lm._hf_loading import ends, load, local
 from educe.lm._hf_text import ByteDecoder, Decoder, HFText
-from educe.lm._worker import Worker
+from educe.lm._local import DTYPES, LocalModel
 from educe.lm.completion import Chunk, Completion, Sampling
 from educe.lm.engine.rows import Row
 from educe.lm.engine.sampling import draw
-from educe.lm.engine.tokenizer import Tokenizer
-from educe.lm.model import LanguageModel
 from educe.lm.prompt import Prompt
 
 __all__ = ["TransformersModel"]
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 LOGITS_AT_ONCE = 1 << 26  # of scoring: rows x positions x vocabulary
 
 
@@ -48,7 +43,7 @@ class _RowText:
         return self._text.decoder(self._prompt)
 
 
-class TransformersModel(LanguageModel):
+class TransformersModel(LocalModel):
     """A causal language model run by transformers.
 
     Parameters
@@ -77,14 +72,7 @@ class TransformersModel(LanguageModel):
     """
 
     def __init__(self, source: str, *, dtype: str = "float32", max_rows: int = 64) -> None:
-        if dtype not in DTYPES:
-            raise UsageError(f"dtype {dtype!r} is unknown. Use {' or '.join(map(repr, DTYPES))}.")
-        if max_rows < 1:
-            raise UsageError(f"max_rows={max_rows} leaves no row to compute. Give a number >= 1.")
-        self.path = local(source)
-        self.name = f"hf:{source}"
-        self.dtype, self.max_rows = dtype, max_rows
-        self.capabilities = self.all_capabilities
+        super().__init__(f"hf:{source}", local(source), dtype, max_rows)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         model, tokenizer = load(source, self.path, DTYPES[dtype])
         self.model = model.to(self.device).eval()
@@ -94,19 +82,9 @@ class TransformersModel(LanguageModel):
         self._last_only = "logits_to_keep" in parameters
         # Releases of transformers before and after 5.24 call it by different names.
         self._cache_name = "cache" if "cache" in parameters else "past_key_values"
-        self._worker = Worker(self.name)
 
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """What results depend on: name, revision or SHA-256 of the files, and the number format."""
-        if self.path is None:
-            return f"{self.name}@{getattr(self.model.config, '_commit_hash', None)}:{self.dtype}"
-        files = [self.path] if self.path.is_file() else sorted(file for file in self.path.iterdir() if file.is_file())
-        digest = hashlib.sha256()
-        for file in files:
-            with file.open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
-        return f"{self.name}:{digest.hexdigest()}:{self.dtype}"
+    def _revision(self) -> str:
+        return super()._revision() if self.path else str(getattr(self.model.config, "_commit_hash", None))
 
     async def stream(self, prompt: Prompt, seeds: Sequence[int], sampling: Sampling) -> AsyncIterator[Chunk]:
         """Draw one row per seed; see `LanguageModel.stream`. The first chunk tells the prompt's tokens alone.
@@ -122,11 +100,11 @@ class TransformersModel(LanguageModel):
             raise UsageError("No seed was given, so there is no row to draw. Give one seed per row.")
         tokens = self.text.encode_prompt(prompt)
         self._check_length(len(tokens), 1)
-        text = cast(Tokenizer, _RowText(self.text, tokens))
+        text = _RowText(self.text, tokens)
         most = min(sampling.max_tokens, self.context - len(tokens))
         rows = [Row(number, seed, text, sampling.stop, most) for number, seed in enumerate(seeds)]
         stream = self._worker.stream(lambda cancelled: self._generate(tokens, rows, sampling, cancelled))
-        async with aclosing(cast(Any, stream)) as chunks:
+        async with aclosing(stream) as chunks:
             async for chunk in chunks:
                 yield chunk
 
@@ -294,19 +272,6 @@ class TransformersModel(LanguageModel):
         if not encoded:
             return torch.empty(0, self.model.config.get_text_config().hidden_size)
         return await self._worker.run(work)
-
-    def _check_length(self, length: int, room: int) -> None:
-        if not length:
-            raise UsageError("The text has no character that the model knows. Give another text.")
-        if length + room > self.context:
-            raise UsageError(
-                f"The prompt has {length} tokens, and {self.name} has a context of {self.context}. "
-                f"Shorten it to at most {self.context - room} tokens."
-            )
-
-    async def aclose(self) -> None:
-        """End what runs within one step and free the worker thread; may be called twice."""
-        await self._worker.aclose()
 
 
 def _shared(a: Sequence[int], b: Sequence[int]) -> int:

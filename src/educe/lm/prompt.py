@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NoReturn, TypeAlias, TypedDict
 
@@ -17,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from educe.core.errors import DataError, UsageError
 
-__all__ = ["Message", "Prompt", "check_prompt", "prompt_text", "render_chat"]
+__all__ = ["Message", "Prompt", "check_prompt", "hide_controls", "prompt_text", "render_chat", "unused_mark"]
 
 ROLES = ("system", "user", "assistant", "tool", "developer")
 
@@ -118,6 +119,37 @@ def render_chat(template: str, messages: Sequence[Message], **tokens: Any) -> st
     except (TypeError, ValueError, KeyError, AttributeError, ZeroDivisionError, OverflowError) as error:
         raise DataError(f"The chat template failed: {error}. Use plain text, or another model file.") from error
     return text + (beginning or "")
+
+
+def unused_mark(text: str) -> str:
+    """Return a private-use character that a text does not hold."""
+    return next(chr(code) for code in range(0xE000, 0xF900) if chr(code) not in text)
+
+
+def hide_controls(content: str, names: Iterable[str], mark: str) -> str:
+    """Break each control token that a message spells out, and one that its last characters may begin.
+
+    Parameters
+    ----------
+    content : str
+        Text of a message.
+    names : iterable of str
+        Spellings of the control tokens.
+    mark : str
+        What is put after their first letter; see `unused_mark`. Take it out again before encoding.
+
+    Examples
+    --------
+    >>> hide_controls("say <|end|> <", ["<|end|>"], "!")
+    'say <!|end|> <!'
+    """
+    spellings = list(names)
+    places = {found.start() + 1 for name in spellings for found in re.finditer(f"(?={re.escape(name)})", content)}
+    for name in spellings:
+        places |= {len(content) - n + 1 for n in range(1, len(name)) if content.endswith(name[:n])}
+    for place in sorted(places, reverse=True):
+        content = content[:place] + mark + content[place:]
+    return content
 
 
 def prompt_text(prompt: Prompt) -> str:

@@ -12,44 +12,31 @@ queue, accelerators.
 
 from __future__ import annotations
 
-import asyncio
-import functools
-import hashlib
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 
-from educe.core.errors import BackendError, EduceError, UsageError
-from educe.core.settings import threads
+from educe.core.errors import UsageError
+from educe.lm._local import DTYPES, LocalModel
 from educe.lm.completion import Chunk, Completion, Sampling
 from educe.lm.engine.model import Llama, RowAttention, SharedPrefix, padded
 from educe.lm.engine.rows import Row
 from educe.lm.engine.sampling import draw
 from educe.lm.engine.tokenizer import Encoded
 from educe.lm.engine.weights import load_weights
-from educe.lm.model import LanguageModel
 from educe.lm.prompt import Prompt
 
 __all__ = ["Engine"]
 
-T = TypeVar("T")
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 POSITIONS_AT_ONCE = 4096  # of a scoring batch: bounds its attention scores to some hundred megabytes
-LOGITS_AT_ONCE = 256
+LOGITS_AT_ONCE = 128
 
 
-@functools.cache
-def _set_threads() -> None:
-    """Set torch's thread count, once."""
-    torch.set_num_threads(threads())
-
-
-class Engine(LanguageModel):
+class Engine(LocalModel):
     """A local model run by educe itself.
 
     Parameters
@@ -74,31 +61,11 @@ class Engine(LanguageModel):
     def __init__(
         self, path: Path | str, *, name: str | None = None, dtype: str = "float32", max_rows: int = 64
     ) -> None:
-        if dtype not in DTYPES:
-            raise UsageError(f"dtype {dtype!r} is unknown. Use {' or '.join(map(repr, DTYPES))}.")
-        if max_rows < 1:
-            raise UsageError(f"max_rows={max_rows} leaves no row to compute. Give a number >= 1.")
-        _set_threads()
-        self.path = Path(path)
-        self.name = name or self.path.name
-        self.dtype, self.max_rows = dtype, max_rows
-        self.capabilities = self.all_capabilities
-        weights, self.tokenizer = load_weights(self.path, DTYPES[dtype])
+        path = Path(path)
+        super().__init__(name or path.name, path, dtype, max_rows)
+        weights, self.tokenizer = load_weights(path, DTYPES[dtype])
         self.model = Llama(weights)
         self.context = weights.config.context
-        self._worker: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix="educe-engine")
-        self._running: set[threading.Event] = set()
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """What results depend on: the name, the SHA-256 of the model's files, and the number format."""
-        assert self.path is not None
-        files = [self.path] if self.path.is_file() else sorted(file for file in self.path.iterdir() if file.is_file())
-        digest = hashlib.sha256()
-        for file in files:
-            with file.open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
-        return f"{self.name}:{digest.hexdigest()}:{self.dtype}"
 
     async def stream(self, prompt: Prompt, seeds: Sequence[int], sampling: Sampling) -> AsyncIterator[Chunk]:
         """Draw one row per seed; see `LanguageModel.stream`. The first chunk tells the prompt's tokens alone.
@@ -119,33 +86,10 @@ class Engine(LanguageModel):
             Row(number, seed, self.tokenizer, sampling.stop, min(sampling.max_tokens, self.context - len(tokens)))
             for number, seed in enumerate(seeds)
         ]
-        loop = asyncio.get_running_loop()
-        queue: asyncio.Queue[list[Chunk] | BaseException | None] = asyncio.Queue()
-        cancelled = threading.Event()
-
-        def work() -> None:
-            ending: BaseException | None = None
-            try:
-                for chunks in self._generate(tokens, rows, sampling, cancelled):
-                    loop.call_soon_threadsafe(queue.put_nowait, chunks)
-            except BaseException as error:
-                ending = error  # whatever it is, it belongs to whoever waits
-            self._running.discard(cancelled)
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(queue.put_nowait, ending)
-
-        self._running.add(cancelled)
-        try:
-            self._submit(work)
-            while (item := await queue.get()) is not None:
-                if isinstance(item, BaseException):
-                    raise self._failure(item)
-                for chunk in item:
-                    yield chunk
-            if cancelled.is_set():
-                raise self._closed()
-        finally:
-            cancelled.set()
+        stream = self._worker.stream(lambda cancelled: self._generate(tokens, rows, sampling, cancelled))
+        async with aclosing(stream) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     def _generate(
         self, tokens: list[int], rows: list[Row], sampling: Sampling, cancelled: threading.Event
@@ -224,7 +168,9 @@ class Engine(LanguageModel):
                 )
             joint.append([*head, *self.tokenizer.encode(tail + text)])
             self._check_length(len(joint[-1]), 0)
-        return await self._run(lambda cancelled: self._score(Encoded(head, tail), joint, continuations, cancelled))
+        return await self._worker.run(
+            lambda cancelled: self._score(Encoded(head, tail), joint, continuations, cancelled)
+        )
 
     def _score(
         self, prompt: Encoded, joint: list[list[int]], texts: Sequence[str], cancelled: threading.Event
@@ -245,8 +191,7 @@ class Engine(LanguageModel):
                     prefix, lone = self.model.read([separator])
                     before = lone[0]
                 for batch in self._batches(numbers, [len(tokens) - shared for tokens in joint]):
-                    if cancelled.is_set():
-                        raise self._closed()
+                    self._worker.check(cancelled)
                     own = [joint[number][shared:] for number in batch]
                     done.update(zip(batch, self._own_logprobs(prefix, before, own), strict=True))
         return [self._given(prompt, text, joint[number], done[number]) for number, text in enumerate(texts)]
@@ -275,8 +220,8 @@ class Engine(LanguageModel):
         values: list[float] = []
         for places in torch.split(wanted, LOGITS_AT_ONCE):
             row, place = places.unbind(1)
-            logits = self.model.logits(states[row, place])
-            values += (logits.gather(-1, tokens[row, place][:, None])[:, 0] - logits.logsumexp(-1)).tolist()
+            logprobs = self.model.logits(states[row, place]).log_softmax(-1)
+            values += logprobs.gather(-1, tokens[row, place][:, None])[:, 0].tolist()
         rest = iter(values)
         return [[next(rest) for _ in row] for row in own]
 
@@ -307,55 +252,9 @@ class Engine(LanguageModel):
             vectors = torch.empty(len(encoded), self.model.config.width)
             with torch.inference_mode():
                 for number, tokens in enumerate(encoded):
-                    if cancelled.is_set():
-                        raise self._closed()
+                    self._worker.check(cancelled)
                     mean = self.model.read(tokens)[1].mean(0)
                     vectors[number] = mean / mean.norm()
             return vectors
 
-        return await self._run(work)
-
-    def _check_length(self, length: int, room: int) -> None:
-        if not length:
-            raise UsageError("The text has no character that the model knows. Give another text.")
-        if length + room > self.context:
-            raise UsageError(
-                f"The prompt has {length} tokens, and {self.name} has a context of {self.context}. "
-                f"Shorten it to at most {self.context - room} tokens."
-            )
-
-    async def _run(self, work: Callable[[threading.Event], T]) -> T:
-        cancelled = threading.Event()
-        self._running.add(cancelled)
-        try:
-            return await asyncio.wrap_future(self._submit(functools.partial(work, cancelled)))
-        except EduceError:
-            raise
-        except Exception as error:
-            raise self._failure(error) from error
-        finally:
-            cancelled.set()
-            self._running.discard(cancelled)
-
-    def _submit(self, work: Callable[[], T]) -> Future[T]:
-        if self._worker is None:
-            raise self._closed()
-        return self._worker.submit(work)
-
-    def _closed(self) -> BackendError:
-        return BackendError(f"The model {self.name!r} is closed. Load it again.")
-
-    def _failure(self, error: BaseException) -> BaseException:
-        if isinstance(error, EduceError) or not isinstance(error, Exception):
-            return error
-        failure = BackendError(f"The model {self.name!r} failed: {error}. Try fewer rows or a shorter prompt.")
-        failure.__cause__ = error
-        return failure
-
-    async def aclose(self) -> None:
-        """End what runs within one step and free the worker thread; may be called twice."""
-        worker, self._worker = self._worker, None
-        for cancelled in list(self._running):
-            cancelled.set()
-        if worker is not None:
-            await asyncio.to_thread(worker.shutdown)
+        return await self._worker.run(work)

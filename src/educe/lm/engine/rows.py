@@ -8,12 +8,37 @@ certain only when the text is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Protocol
 
 from educe.lm.completion import Chunk
-from educe.lm.engine.tokenizer import Tokenizer
 
-__all__ = ["Row"]
+__all__ = ["Decoder", "Row", "Spelling"]
+
+
+class Decoder(Protocol):
+    """Turns the tokens of one row into text as they come."""
+
+    def feed(self, token: int) -> str:
+        """Return the text that became certain with this token."""
+        ...
+
+    def flush(self) -> str:
+        """Return what is left when the row ends."""
+        ...
+
+
+class Spelling(Protocol):
+    """What a row needs of a tokenizer."""
+
+    @property
+    def stop(self) -> Collection[int]:
+        """Tokens that end a row."""
+        ...
+
+    def decoder(self) -> Decoder:
+        """Return a decoder for a new row."""
+        ...
 
 
 class Row:
@@ -25,8 +50,8 @@ class Row:
         Its place in the request.
     seed : int
         Its seed.
-    tokenizer : Tokenizer
-        Decodes its tokens.
+    tokenizer : Spelling
+        Decodes its tokens and names those that end it.
     stop : sequence of str
         Stop texts.
     max_tokens : int
@@ -40,7 +65,7 @@ class Row:
         How it ended.
     """
 
-    def __init__(self, number: int, seed: int, tokenizer: Tokenizer, stop: Sequence[str], max_tokens: int) -> None:
+    def __init__(self, number: int, seed: int, tokenizer: Spelling, stop: Sequence[str], max_tokens: int) -> None:
         self.number, self.seed, self.max_tokens = number, seed, max_tokens
         self._stop, self._ends, self._decoder = tuple(stop), tokenizer.stop, tokenizer.decoder()
         self.drawn = 0

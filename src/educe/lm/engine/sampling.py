@@ -8,7 +8,7 @@ moves to another token only where a cumulative probability crosses the number, s
 logits in the last digits leaves almost every row as it was.
 
 Order of truncations: temperature, top-k, top-p (of what top-k left), min-p. Equally probable tokens at a
-cut are kept in the order of their ids.
+cut are kept in the order of their ids. A row is drawn alike, bit for bit, whatever other rows stand beside it.
 """
 
 from __future__ import annotations
@@ -122,6 +122,10 @@ def draw(logits: torch.Tensor, seeds: Sequence[int], positions: Sequence[int], s
     >>> draw(torch.tensor([[0.0, 5.0, 1.0]]), [3], [0], Sampling(temperature=0)).tokens
     tensor([1])
     """
+    if len(logits) == 1:
+        # A sum with a single result is split between threads, and then differs in the last digit.
+        twice = draw(logits.expand(2, -1), [*seeds] * 2, [*positions] * 2, sampling)
+        return Drawn(*(column[:1] for column in twice))
     # Sums over an expanded row are made in another order than over a row that lies in memory.
     logits = logits.contiguous()
     normaliser = logits.logsumexp(-1)

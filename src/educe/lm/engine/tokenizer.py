@@ -27,7 +27,7 @@ from tokenizers import models, pre_tokenizers
 
 from educe.core.errors import DataError, UsageError
 from educe.lm.engine.gguf import GGUFFile
-from educe.lm.prompt import Message, Prompt, check_prompt, prompt_text, render_chat
+from educe.lm.prompt import Message, Prompt, check_prompt, hide_controls, prompt_text, render_chat, unused_mark
 
 __all__ = ["Encoded", "Tokenizer"]
 
@@ -236,8 +236,10 @@ class Tokenizer:
         if isinstance(prompt, str) or self.template is None:
             return Encoded(self.begin, prompt_text(prompt))
         contents = "".join(message["content"] for message in prompt)
-        mark = next(chr(code) for code in range(0xE000, 0xF900) if chr(code) not in contents + self.template)
-        shown = [Message({**message, "content": self._hidden(message["content"], mark)}) for message in prompt]
+        mark = unused_mark(contents + self.template)
+        shown = [
+            Message({**message, "content": hide_controls(message["content"], self.control, mark)}) for message in prompt
+        ]
         text = render_chat(self.template, shown, bos_token=self._bos, eos_token=self._eos)
         parts = self._in_template.split(text) if self._in_template else [text]
         head: list[int] = []
@@ -247,17 +249,6 @@ class Tokenizer:
         if tuple(head[: len(self.begin)]) != self.begin:
             head = [*self.begin, *head]
         return Encoded(tuple(head), parts[-1].replace(mark, ""))
-
-    def _hidden(self, content: str, mark: str) -> str:
-        """Break each control token in a message, and one that its last characters may begin."""
-        places = {
-            found.start() + 1 for name in self.control for found in re.finditer(f"(?={re.escape(name)})", content)
-        }
-        for name in self.control:
-            places |= {len(content) - n + 1 for n in range(1, len(name)) if content.endswith(name[:n])}
-        for place in sorted(places, reverse=True):
-            content = content[:place] + mark + content[place:]
-        return content
 
     def starts(self, text: str, tokens: Sequence[int]) -> list[int]:
         """Return where in the UTF-8 bytes of a text each of its tokens begins, and at last where the text ends."""
