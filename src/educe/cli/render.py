@@ -156,9 +156,8 @@ class LiveSamples:
             self._live.update(self._picture(ledger), refresh=False)
 
     def _picture(self, ledger: Ledger) -> Text:
-        lines = [
-            f"{self._method}: {self._done} of {ledger.samples} samples, {ledger.sampled_tokens:,} tokens, {ledger.seconds:.1f} s"
-        ]
+        spent = f"{ledger.sampled_tokens:,} tokens, {ledger.seconds:.1f} s"
+        lines = [f"{self._method}: {self._done} of {ledger.samples} samples, {spent}"]
         lines += [f"  {text:<{LABEL_WIDTH}} {'█' * count} {count}" for text, count in self._tally.most_common(8)]
         newest = next(reversed(self._texts.values()), "")
         lines.append(f"  … {newest[-60:].replace(chr(10), ' ')}")
