@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.educe-installed
-PAPER_LM ?= smollm2-135m
+# One test process per core, each with one thread: two threads in two processes would wait for one another.
+PYTEST := OMP_NUM_THREADS=1 EDUCE_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 .PHONY: help run setup model test check format bench serve docs clean
 
@@ -27,7 +28,7 @@ run: model ## Answer one question greedily and by vote, and show the posterior
 	$(BIN)/educe ask "$$(cat examples/question.txt)" --method self-consistency --budget samples=16 --versus greedy
 
 test: model ## Run the whole test suite
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 check: model ## Format, lint, types, import rules, fast tests
 	$(BIN)/ruff format --check .
@@ -35,17 +36,17 @@ check: model ## Format, lint, types, import rules, fast tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/readme_table.py --check
-	$(BIN)/python -m pytest -q -x -m "not slow"
+	$(PYTEST) -x -m "not slow"
 
 format: $(STAMP) ## Format and sort imports
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix --quiet .
 
-bench: model ## Run the benchmarks (none yet)
-	@for script in bench/*.py; do [ -e "$$script" ] && $(BIN)/python "$$script" || echo "bench/ holds no benchmark yet"; done
+bench: model ## Run the benchmarks; results go into bench/results
+	@set -e; for script in bench/*.py; do $(BIN)/python "$$script"; done
 
-serve: model ## Serve the page and the API (not here yet)
-	@$(BIN)/educe serve
+serve: ## Serve the page and the API (not here yet)
+	@echo "The page and the server are not here yet; today there is the command: make run" >&2; exit 1
 
 docs: $(STAMP) ## Build the guide and the API reference into docs/_build
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html

@@ -21,6 +21,7 @@ def test_the_worked_example():
     assert cut[0].ledger.flops > 0 and "sum_S" in cut[0].details["formula"]
 
 
+@pytest.mark.slow
 def test_the_posterior_of_a_randomised_trial_is_beta():
     """Without confounding P(B=1 | do(A=1)) is a beta variable; 20,000 draws, KS test, false alarm below 1e-6."""
     counts = Table(("A", "B"), [[40, 10], [12, 28]])

@@ -139,6 +139,7 @@ def test_a_model_file_that_is_none(educe, tmp_path):
         assert code == 1 and err.count("\n") == 1 and name in err, err
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there(educe, monkeypatch):
     # Port 9 of the loopback (discard) is closed on every sane machine.
     code, out, err = educe("ask", QUESTION, "--lm", "openai:http://127.0.0.1:9/v1#m")

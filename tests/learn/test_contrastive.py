@@ -16,6 +16,7 @@ def pairs(m=6000, seed=0, encode=lambda x: x @ np.array([[1.5, 0], [0, 1.0], [0,
     return left, right, together.astype(int)
 
 
+@pytest.mark.slow
 def test_a_linear_encoder_finds_the_inner_product():
     model = Contrastive(rank=2, decay=0.0).fit(pairs())
     weights = model.represent(np.eye(3))
@@ -37,6 +38,7 @@ def test_it_is_logistic_regression_when_one_side_is_fixed():
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_an_mlp_fits_what_no_linear_encoder_can():
     curved = pairs(3000, encode=lambda x: 2 * np.tanh(2 * np.abs(x[:, :1]) - 1.5))
     linear = Contrastive(rank=1).fit(curved)

@@ -35,6 +35,7 @@ def test_evidence_and_coverage_of_a_statement(lm):
     assert lm.coverage("go", lambda text: "b" in text, n=3) == pytest.approx(1 - 0.4**3)
 
 
+@pytest.mark.slow
 async def test_samples_follow_the_exact_law(lm):
     n = 6000
     rows = await lm.sample("go", n=n)

@@ -183,8 +183,9 @@ def run(scale: Scale = Scale.SMALL, seed: int = 0, lm: Any = None, tasks: Any = 
             "accepted graphs; all three methods read the same observed law. The truth is surgery on the full model, "
             "hidden vertices included. Two-valued variables at small scale; tables drawn from U(0.1, 0.9). Leaving the "
             "hidden causes out of the diagram does little harm on most accepted graphs (column `blind`), because there "
-            "many of them do not confound; on rejected graphs it does. The first control was to be that same omission on "
-            "accepted graphs, with the same threshold; it gave 8.1e-4, so it could not serve as one and was replaced."
+            "many of them do not confound; on rejected graphs it does. The first control was to be that same "
+            "omission on accepted graphs, with the same threshold; it gave 8.1e-4, so it could not serve and was "
+            "replaced."
         ),
     )
 
