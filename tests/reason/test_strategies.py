@@ -146,6 +146,56 @@ def test_a_session_brings_its_own_budget():
         asyncio.run(ask(QUESTION, Session(FakeLM(["4"])), budget=Budget(samples=1)))
 
 
+class Points:
+    """Stands for the installed packages' entry points."""
+
+    def __init__(self, **found):
+        self.found = found
+
+    def __call__(self, *, group):
+        assert group == "educe.methods"
+        return [self.Point(name, value) for name, value in self.found.items()]
+
+    @dataclass
+    class Point:
+        name: str
+        value: object
+
+        def load(self):
+            if isinstance(self.value, Exception):
+                raise self.value
+            return self.value
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Pretend that other packages declare methods."""
+    from educe.reason import strategy
+
+    def install(**found):
+        monkeypatch.setattr(strategy, "entry_points", Points(**found))
+        strategy._third_party.cache_clear()
+
+    yield install
+    monkeypatch.undo()
+    strategy._third_party.cache_clear()
+
+
+async def test_another_package_brings_a_method_and_cannot_take_a_name_over(installed):
+    installed(theirs=Broken, greedy=Broken)
+    assert methods()["theirs"] is Broken
+    assert methods()["greedy"] is Greedy
+    posterior = await ask(QUESTION, FakeLM(["The answer is 24."]), "theirs")
+    assert posterior.mode().text == "24"
+
+
+@pytest.mark.parametrize("broken", [ImportError("no module"), print, int])
+def test_a_broken_method_of_another_package_is_named(installed, broken):
+    installed(theirs=broken)
+    with pytest.raises(UsageError, match="'theirs'"):
+        methods()
+
+
 @dataclass(frozen=True, repr=False)
 class Broken(Strategy):
     """A method that breaks one promise."""

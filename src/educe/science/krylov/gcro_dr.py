@@ -58,7 +58,7 @@ def gcro_dr(
     x0 : array_like, optional
         First guess, of the shape of `b`; zero when left out.
     rtol, atol : float
-        Done when |b - A x| <= max(rtol |b|, atol).
+        Done when ``|b - A x| <= max(rtol |b|, atol)``.
     maxiter : int
         Limit on cycles (of up to m steps) per right-hand side.
     M : like A, or callable, optional

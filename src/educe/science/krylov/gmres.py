@@ -40,7 +40,7 @@ def gmres(
     x0 : array_like, optional
         First guess, of the shape of `b`; zero when left out.
     rtol, atol : float
-        Done when |b - A x| <= max(rtol |b|, atol).
+        Done when ``|b - A x| <= max(rtol |b|, atol)``.
     restart : int
         Steps between restarts, >= 1.
     maxiter : int

@@ -30,7 +30,7 @@ class GCRODR:
     k : int
         Dimensions kept, < m.
     rtol, atol : float
-        Done when |b - A x| <= max(rtol |b|, atol).
+        Done when ``|b - A x| <= max(rtol |b|, atol)``.
     maxiter : int
         Limit on cycles per right-hand side.
     preconditioner : str, callable or None
@@ -157,7 +157,7 @@ def subspace_distance(invariant: Any, recycled: Any) -> float:
     Returns
     -------
     float
-        |(I - P_C) P_Q| in [0, 1]; 0 when the first space lies in the second, 1 when k < q.
+        ``|(I - P_C) P_Q|`` in [0, 1]; 0 when the first space lies in the second, 1 when k < q.
 
     Raises
     ------

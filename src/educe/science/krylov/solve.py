@@ -42,7 +42,7 @@ class Solve:
     x : array
         Solution, of the shape and kind of b.
     residual : float
-        True relative residual |b - A x| / |b|, the largest over columns; computed from x, not from a recurrence.
+        True relative residual ``|b - A x| / |b|``, the largest over columns; computed from x, not from a recurrence.
     iterations : int
         Krylov steps, summed over columns; the products A U that take a recycled space to a new matrix are not among
         them.
