@@ -37,6 +37,12 @@ async def test_rows_do_not_depend_on_what_else_is_asked():
     assert await texts(Session(FakeLM(by_seed), seed=1), 4) != alone
 
 
+async def test_a_model_gives_its_own_session():
+    session = FakeLM(by_seed).session(Budget(samples=2), seed=3, trace=True)
+    assert await texts(session, 4) == await texts(Session(FakeLM(by_seed), seed=3), 2)
+    assert session.stopped == "samples" and len(session.events) == 1
+
+
 async def test_a_chat_and_a_seed_object_are_seeds_too():
     chat = [{"role": "user", "content": "Hi"}]
     one = await Session(FakeLM(by_seed), seed=Seed(1).child("x")).sample(chat, n=2)

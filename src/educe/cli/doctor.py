@@ -21,7 +21,7 @@ from educe.lm import zoo
 
 __all__ = ["doctor"]
 
-EXTRAS = {"hf": "transformers", "dask": "distributed", "ray": "ray"}
+EXTRAS = {"hf": "transformers", "dask": "distributed", "figures": "matplotlib", "science": "sklearn"}
 
 
 class Finding(NamedTuple):

@@ -1,6 +1,6 @@
 """The ideas that every room shares: a posterior, what it cost, and where its randomness came from."""
 
-from educe.core.canonical import canonical_json, content_hash
+from educe.core.canonical import canonical_json, canonical_key, content_hash
 from educe.core.errors import (
     BackendError,
     CapabilityError,
@@ -12,7 +12,7 @@ from educe.core.errors import (
 )
 from educe.core.executor import DaskExecutor, Executor, InProcess, make_executor
 from educe.core.ledger import Budget, Ledger
-from educe.core.posterior import EvidenceKind, Interval, Posterior, Refusal, canonical_key
+from educe.core.posterior import EvidenceKind, Interval, Posterior, Refusal
 from educe.core.report import TOPICS, Baseline, Card, Check, Control, Report, Scale
 from educe.core.seed import Seed
 from educe.core.settings import SETTINGS, Setting

@@ -1,4 +1,4 @@
-"""One text for one value: canonical JSON and the content hash of a work unit.
+"""One text for one value: canonical JSON and the content hash of a work unit; one key for equal hypotheses.
 
 Two values with the same canonical text are the same work; the store keys its rows by the hash of that
 text. Keys are sorted, floats are written by `repr` (the shortest text that reads back as the same 64
@@ -11,18 +11,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import PurePath
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import torch
 
 from educe.core.errors import UsageError
 
-__all__ = ["canonical_json", "content_hash"]
+__all__ = ["canonical_json", "canonical_key", "content_hash"]
 
 
 def _plain(value: Any, where: str) -> Any:
@@ -147,3 +148,45 @@ def content_hash(*parts: Any) -> str:
     False
     """
     return hashlib.blake2b(canonical_json(list(parts)).encode("ascii"), digest_size=20).hexdigest()
+
+
+def canonical_key(value: Any) -> Hashable:
+    """Return a key that is equal for equal hypotheses.
+
+    Parameters
+    ----------
+    value : object
+        A value with a ``canonical_key`` attribute, a hashable object, a tensor, or lists, sets, mappings and
+        dataclasses of these.
+
+    Returns
+    -------
+    hashable
+
+    Raises
+    ------
+    UsageError
+        The value has no canonical key.
+
+    Examples
+    --------
+    >>> canonical_key([1, {"a": {2, 3}}]) == canonical_key([1, {"a": {3, 2}}])
+    True
+    """
+    own = getattr(value, "canonical_key", None)
+    if own is not None:
+        return cast(Hashable, own() if callable(own) else own)
+    if isinstance(value, torch.Tensor):
+        return (str(value.dtype), tuple(value.shape), tuple(value.detach().reshape(-1).tolist()))
+    if isinstance(value, Mapping):
+        return ("mapping", frozenset((canonical_key(key), canonical_key(item)) for key, item in value.items()))
+    if isinstance(value, (list, tuple)):
+        return ("sequence", tuple(canonical_key(item) for item in value))
+    if isinstance(value, (set, frozenset)):
+        return ("set", frozenset(canonical_key(item) for item in value))
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = tuple(canonical_key(getattr(value, item.name)) for item in fields(value) if item.compare)
+        return (type(value).__qualname__, parts)
+    if isinstance(value, Hashable):
+        return value
+    raise UsageError(f"A {type(value).__name__} has no canonical key. Give the class a `canonical_key` attribute.")

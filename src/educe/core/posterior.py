@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import torch
 
+from educe.core.canonical import canonical_key
 from educe.core.errors import UsageError
 from educe.core.ledger import Ledger
 from educe.core.seed import Seed
 
-__all__ = ["EvidenceKind", "Interval", "Posterior", "Refusal", "canonical_key"]
+__all__ = ["EvidenceKind", "Interval", "Posterior", "Refusal"]
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -43,48 +44,6 @@ class Interval(NamedTuple):
     low: float
     high: float
     mass: float
-
-
-def canonical_key(value: Any) -> Hashable:
-    """Return a key that is equal for equal hypotheses.
-
-    Parameters
-    ----------
-    value : object
-        A value with a ``canonical_key`` attribute, a hashable object, a tensor, or lists, sets, mappings and
-        dataclasses of these.
-
-    Returns
-    -------
-    hashable
-
-    Raises
-    ------
-    UsageError
-        The value has no canonical key.
-
-    Examples
-    --------
-    >>> canonical_key([1, {"a": {2, 3}}]) == canonical_key([1, {"a": {3, 2}}])
-    True
-    """
-    own = getattr(value, "canonical_key", None)
-    if own is not None:
-        return cast(Hashable, own() if callable(own) else own)
-    if isinstance(value, torch.Tensor):
-        return (str(value.dtype), tuple(value.shape), tuple(value.detach().reshape(-1).tolist()))
-    if isinstance(value, Mapping):
-        return ("mapping", frozenset((canonical_key(key), canonical_key(item)) for key, item in value.items()))
-    if isinstance(value, (list, tuple)):
-        return ("sequence", tuple(canonical_key(item) for item in value))
-    if isinstance(value, (set, frozenset)):
-        return ("set", frozenset(canonical_key(item) for item in value))
-    if is_dataclass(value) and not isinstance(value, type):
-        parts = tuple(canonical_key(getattr(value, item.name)) for item in fields(value) if item.compare)
-        return (type(value).__qualname__, parts)
-    if isinstance(value, Hashable):
-        return value
-    raise UsageError(f"A {type(value).__name__} has no canonical key. Give the class a `canonical_key` attribute.")
 
 
 class _Batch(Sequence[Any]):

@@ -7,18 +7,22 @@ can be served, and `capabilities` says so.
 from __future__ import annotations
 
 import abc
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
 from educe.core.errors import CapabilityError, UsageError
+from educe.core.ledger import Budget, Ledger
 from educe.core.seed import Seed
 from educe.core.sync import run_sync
 from educe.lm.completion import Chunk, Completion, Sampling
 from educe.lm.prompt import Prompt
+
+if TYPE_CHECKING:
+    from educe.lm.session import Session
 
 __all__ = ["LanguageModel", "Price"]
 
@@ -183,6 +187,29 @@ class LanguageModel(abc.ABC):
 
     async def aclose(self) -> None:  # noqa: B027
         """Free what the model holds (connections, threads)."""
+
+    def session(
+        self,
+        budget: Budget | None = None,
+        seed: int | Seed = 0,
+        *,
+        trace: bool = False,
+        on_chunk: Callable[[Chunk, Ledger], None] | None = None,
+    ) -> Session:
+        """Return the model as one run sees it: metered, seeded, limited, traced.
+
+        Parameters
+        ----------
+        budget, seed, trace, on_chunk
+            As for `Session`.
+
+        Returns
+        -------
+        Session
+        """
+        from educe.lm.session import Session
+
+        return Session(self, budget, seed, trace=trace, on_chunk=on_chunk)
 
     def require(self, *capabilities: str) -> None:
         """Refuse early when the model lacks what a method needs.
