@@ -126,6 +126,15 @@ def test_a_usage_error_is_one_line_and_exit_code_2(educe, arguments, hint):
     assert out == ""
 
 
+def test_a_missing_extra_says_what_to_install(educe, monkeypatch):
+    def missing(slug):
+        raise ModuleNotFoundError("No module named 'scipy'", name="scipy")
+
+    monkeypatch.setattr("educe.cli.papers.find_run", missing)
+    code, out, err = educe("run", "krylov-recycling")
+    assert code == 2 and "scipy" in err and "educe[science,figures]" in err and err.count("\n") == 1
+
+
 def test_debug_shows_the_traceback(capsys):
     with pytest.raises(Exception, match="unknown"):
         main(["ask", QUESTION, "--method", "nonsense", "--debug"])

@@ -120,6 +120,9 @@ def _report(error: Exception) -> int:
     if isinstance(error, EduceError):
         _say(" ".join(str(error).split()))
         return error.exit_code
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "educe").startswith("educe"):
+        _say(f"This needs the package {error.name}, which is not installed. Run: pip install 'educe[science,figures]'")
+        return 2
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
         _say(f"{error.strerror or error}{where}. Free space or choose another place, then run the same command again.")
