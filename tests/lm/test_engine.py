@@ -109,6 +109,8 @@ def test_a_score_does_not_depend_on_its_neighbours(tiny: Engine) -> None:
     together = tiny.score_sync(PROMPT, continuations)
     assert together == [tiny.score_sync(PROMPT, [text])[0] for text in continuations]
     assert tiny.score_sync(PROMPT, continuations[::-1]) == together[::-1]
+    # The prompt is computed and told once.
+    assert sum(row.prompt_tokens for row in together) == len(tiny.tokenizer.encode(PROMPT))
 
 
 def test_a_straddling_token_is_the_continuations(tiny: Engine) -> None:

@@ -159,6 +159,8 @@ async def test_score_and_embed_are_metered():
     vectors = await session.embed(["a", "b"])
     assert vectors.shape == (2, 256)
     assert session.ledger.calls == 2
+    # The shared prompt once, and every scored byte.
+    assert session.ledger.prompt_tokens == len(PROMPT) + len("four") + len("five!")
     assert await session.score(PROMPT, ["x"]) == []
     assert await session.embed(["a"]) is None
     assert [event.kind for event in session.events] == ["sample"] * 0 + ["score", "embed"]

@@ -74,7 +74,8 @@ def scored(answer: dict[str, Any], prompt: str, continuation: str, drawn: int) -
         raise CapabilityError(
             f"The server gives no log-probability to the first token of {whole[:40]!r}. Give a longer prompt."
         )
-    return Completion(continuation, (), values, None, tuple(place for place, _ in mine), "given")
+    offsets = tuple(place for place, _ in mine)
+    return Completion(continuation, (), values, None, offsets, "given", len(entries) - len(mine))
 
 
 def _by_bytes(tokens: list[bytes], prompt: str, whole: str) -> list[int | None] | None:

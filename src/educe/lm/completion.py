@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from educe.core.errors import CapabilityError, UsageError
@@ -137,6 +137,9 @@ class Completion:
         Start of each token in ``text``, in characters; the end token starts at ``len(text)``.
     finish : str
         ``"stop"``, ``"length"``, ``"budget"`` (cut by the session), or ``"given"`` (scored text).
+    prompt_tokens : int
+        For scored text, tokens of the prompt that was computed for it: told once where several share one, 0 on the
+        others. Sampled rows tell theirs in chunks.
 
     Examples
     --------
@@ -151,6 +154,8 @@ class Completion:
     sampling_logprobs: tuple[float, ...] | None = None
     offsets: tuple[int, ...] = ()
     finish: str = "stop"
+    # Who pays for the prompt is no part of what the row says.
+    prompt_tokens: int = field(default=0, compare=False)
 
     @classmethod
     def of_chunks(cls, chunks: Iterable[Chunk], finish: str | None = None) -> Completion:

@@ -115,11 +115,12 @@ class FakeLM(LanguageModel):
     async def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[Completion]:
         """Give every byte the log-probability -1."""
         check_prompt(prompt)
-        results = []
+        results: list[Completion] = []
         for text in continuations:
             data = text.encode()
             offsets = tuple(_byte_offsets(text))
-            results.append(Completion(text, tuple(data), (-1.0,) * len(data), None, offsets, "given"))
+            told = 0 if results else len(prompt_text(prompt).encode())
+            results.append(Completion(text, tuple(data), (-1.0,) * len(data), None, offsets, "given", told))
         return results
 
     async def embed(self, texts: Sequence[str]) -> torch.Tensor:

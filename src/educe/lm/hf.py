@@ -183,8 +183,18 @@ class TransformersModel(LocalModel):
         counts = [len(offsets) for offsets in places]
         logprobs = await self._worker.run(lambda cancelled: self._score(joint, counts, cancelled))
         return [
-            Completion(text, tuple(tokens[-len(offsets) :]), tuple(values), None, tuple(offsets), "given")
-            for text, tokens, values, offsets in zip(continuations, joint, logprobs, places, strict=True)
+            Completion(
+                text,
+                tuple(tokens[-len(offsets) :]),
+                tuple(values),
+                None,
+                tuple(offsets),
+                "given",
+                len(alone) if number == 0 else 0,
+            )
+            for number, (text, tokens, values, offsets) in enumerate(
+                zip(continuations, joint, logprobs, places, strict=True)
+            )
         ]
 
     @torch.inference_mode()

@@ -304,7 +304,7 @@ class Session:
             results.extend(await self.lm.score(prompt, continuations))
 
         await self._watched(run())
-        scored = sum(len(item.tokens) or len(item.logprobs or ()) for item in results)
+        scored = sum(item.prompt_tokens + len(item.logprobs or ()) for item in results)
         usd = scored * self.lm.price.prompt / 1e6
         self._spent = self._spent + Ledger(calls=1, prompt_tokens=scored, usd=usd)
         self._record(Event("score", prompt, tuple(results)))

@@ -16,6 +16,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -194,7 +195,8 @@ class Engine(LocalModel):
                     self._worker.check(cancelled)
                     own = [joint[number][shared:] for number in batch]
                     done.update(zip(batch, self._own_logprobs(prefix, before, own), strict=True))
-        return [self._given(prompt, text, joint[number], done[number]) for number, text in enumerate(texts)]
+        given = [self._given(prompt, text, joint[number], done[number]) for number, text in enumerate(texts)]
+        return [replace(row, prompt_tokens=len(alone) if number == 0 else 0) for number, row in enumerate(given)]
 
     def _batches(self, numbers: list[int], lengths: list[int]) -> Iterator[list[int]]:
         """Cut into batches of similar lengths that stay within the row and position limits."""
