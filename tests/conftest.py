@@ -1,9 +1,16 @@
 """Every test gets data and cache folders of its own; the fetched model is lent from the user's cache."""
 
+import signal
+
 import hypothesis
 import pytest
 
 from educe.core import settings
+
+# A shell that starts the tests in the background has interrupts ignored, and every child would inherit that: the tests
+# of Ctrl-C then wait in vain. A Python handler here gives children the default again.
+if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no defect: no deadline an example. Examples are drawn anew from one seed, so a failure repeats.
 hypothesis.settings.register_profile("educe", deadline=None, derandomize=True)

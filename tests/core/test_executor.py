@@ -473,11 +473,16 @@ def cluster(units: ModuleType) -> Iterator[str]:
 
 def workers_of(pid: int) -> list[psutil.Process]:
     """Children of a process, without the tracker that Python keeps for as long as it runs."""
-    return [
-        child
-        for child in psutil.Process(pid).children(recursive=True)
-        if not any("resource_tracker" in word for word in child.cmdline())
-    ]
+    return [child for child in psutil.Process(pid).children(recursive=True) if is_worker(child)]
+
+
+def is_worker(child: psutil.Process) -> bool:
+    """Whether a process runs and is not that tracker; one that ends while it is looked at does not run."""
+    try:
+        running = child.status() != psutil.STATUS_ZOMBIE
+        return running and not any("resource_tracker" in word for word in child.cmdline())
+    except psutil.Error:
+        return False
 
 
 @contextlib.asynccontextmanager
