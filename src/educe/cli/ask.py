@@ -55,7 +55,7 @@ INTERRUPTED = 1
 @click.option(
     "--batch", type=click.Path(allow_dash=True), default=None, help="File of JSON lines, or - for standard input."
 )
-@click.option("--executor", "executor_spec", default="local", help="local, dask, or dask://HOST:PORT.")
+@click.option("--executor", "executor_spec", default="local", help="local, dask, dask://HOST:PORT or ray://HOST:PORT.")
 @click.option("--fresh", is_flag=True, help="With --batch: answer again what the store already holds.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def ask(
