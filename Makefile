@@ -16,7 +16,7 @@ help: ## Show this list
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[hf,dask,ray,science,figures,site,dev,docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[hf,dask,ray,science,figures,sandbox,site,dev,docs]'
 	@touch $@
 
 setup: $(STAMP) ## Make .venv with everything in it (2 to 4 minutes on first use)

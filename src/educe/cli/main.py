@@ -23,6 +23,8 @@ COMMANDS = {
     "papers": "educe.cli.papers:papers",
     "read": "educe.cli.papers:read",
     "run": "educe.cli.papers:run",
+    "serve": "educe.cli.serve:serve",
+    "site": "educe.cli.serve:site",
 }
 
 
@@ -61,6 +63,8 @@ SUMMARIES = {
     "papers": "List the sixty papers and what runs here.",
     "read": "Show one paper: its claim, our summary, what we measured.",
     "run": "Run a paper's reproduction.",
+    "serve": "Serve the page and the API.",
+    "site": "Look after the page's database.",
 }
 
 
