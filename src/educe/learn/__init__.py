@@ -1,6 +1,15 @@
 """Learning: training and what can be promised about it."""
 
+from educe.learn.batched_sampling import sample_batch
+from educe.learn.consciousness_prior import (
+    Attention,
+    ConsciousnessPrior,
+    ConsciousState,
+    predictive_subspace,
+    verifier,
+)
 from educe.learn.contrastive import Contrastive
+from educe.learn.decoder_training import Pretraining, pretrain_decoder
 from educe.learn.factor_model import FactorModel
 from educe.learn.factor_risk import FactorWorld, Informativeness, excess_risk, informativeness
 from educe.learn.gaussian_mixture import GaussianMixture
@@ -12,10 +21,17 @@ from educe.learn.label_value import RateTable, Slope, label_equivalent, rate_swe
 from educe.learn.moment_tester import Moment, MomentsAccepted, MomentTester
 from educe.learn.polynomial_l1 import PolynomialL1
 from educe.learn.pretrain import Head, LatentModel, MLEThenERM
+from educe.learn.process_reward import train_process_reward
+from educe.learn.rollouts import Rollout, roll_out
+from educe.learn.self_evaluation import train_self_eval
+from educe.learn.word_tokenizer import train_tokenizer
 
 __all__ = [
+    "Attention",
     "CategoricalTable",
     "Certified",
+    "ConsciousState",
+    "ConsciousnessPrior",
     "Contrastive",
     "FactorModel",
     "FactorWorld",
@@ -31,8 +47,10 @@ __all__ = [
     "MomentTester",
     "MomentsAccepted",
     "PolynomialL1",
+    "Pretraining",
     "RateTable",
     "Rejected",
+    "Rollout",
     "Slope",
     "TesterLearner",
     "certify_halfspace",
@@ -42,7 +60,15 @@ __all__ = [
     "excess_risk",
     "informativeness",
     "label_equivalent",
+    "predictive_subspace",
+    "pretrain_decoder",
     "psgd_sphere",
     "ramp_loss",
     "rate_sweep",
+    "roll_out",
+    "sample_batch",
+    "train_process_reward",
+    "train_self_eval",
+    "train_tokenizer",
+    "verifier",
 ]
