@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch.nn import functional
 
+from educe.lm.engine.linear import Linear, packed, padded_rows
 from educe.lm.engine.weights import ModelConfig, Weights
 
 __all__ = ["Attention", "Llama", "PromptAttention", "RowAttention", "SharedPrefix", "padded"]
@@ -55,6 +56,13 @@ class Llama:
 
     def __init__(self, weights: Weights) -> None:
         self.weights, self.config = weights, weights.config
+        self._layers = [
+            _Layer(
+                packed(layer.query_key_value), packed(layer.attention_output), packed(layer.gate_up), packed(layer.down)
+            )
+            for layer in weights.layers
+        ]
+        self._output = packed(weights.output)
         half = torch.arange(0, self.config.head_dim, 2, dtype=torch.int64).float() / self.config.head_dim
         self._frequencies = 1.0 / (self.config.rope_base**half)
 
@@ -79,23 +87,28 @@ class Llama:
         cosine, sine = angles.cos(), angles.sin()
         sizes = [config.heads, config.key_value_heads, config.key_value_heads]
         state = functional.embedding(tokens, self.weights.embedding)
-        for number, layer in enumerate(self.weights.layers):
-            stacked = _linear(self._norm(state, layer.attention_norm), layer.query_key_value)
+        state = self._filled(state.flatten(0, 1))
+        for number, (layer, matrices) in enumerate(zip(self.weights.layers, self._layers, strict=True)):
+            stacked = matrices.query_key_value(self._norm(state, layer.attention_norm))[: rows * length]
             queries, keys, values = torch.split(stacked.view(rows, length, -1, config.head_dim), sizes, 2)
             attended = attention(number, _rotated(queries, cosine, sine), _rotated(keys, cosine, sine), values)
-            state = state + _linear(attended, layer.attention_output)
-            gate, up = _linear(self._norm(state, layer.feed_forward_norm), layer.gate_up).chunk(2, -1)
-            state = state + _linear(functional.silu(gate) * up, layer.down)
-        return self._norm(state, self.weights.norm)
+            state = matrices.attention_output(self._filled(attended.flatten(0, 1)), state)
+            gate, up = matrices.gate_up(self._norm(state, layer.feed_forward_norm)).chunk(2, -1)
+            state = matrices.down(functional.silu(gate).mul_(up), state)
+        return self._norm(state, self.weights.norm)[: rows * length].view(rows, length, -1)
+
+    @staticmethod
+    def _filled(state: torch.Tensor) -> torch.Tensor:
+        """Add rows of zeros up to a number that results do not depend on."""
+        missing = padded_rows(len(state)) - len(state)
+        return functional.pad(state, (0, 0, 0, missing)) if missing else state.contiguous()
 
     def _norm(self, state: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        return weight * (state * torch.rsqrt(state.square().mean(-1, keepdim=True) + self.config.norm_epsilon))
+        return functional.rms_norm(state, (self.config.width,), weight, self.config.norm_epsilon)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Turn hidden states (n, width) into logits (n, vocabulary), both float32."""
-        missing = padded(len(hidden)) - len(hidden)
-        filled = functional.pad(hidden, (0, 0, 0, missing)) if missing else hidden
-        return functional.linear(filled, self.weights.output)[: len(hidden)]
+        return self._output(self._filled(hidden))[: len(hidden)]
 
     def read(self, tokens: Sequence[int]) -> tuple[SharedPrefix, torch.Tensor]:
         """Read a prompt.
@@ -116,10 +129,11 @@ class Llama:
         return SharedPrefix(attention.keys, attention.values), hidden[0]
 
 
-def _linear(state: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-    if matrix.dtype == torch.float32:
-        return functional.linear(state, matrix)
-    return functional.linear(state.to(matrix.dtype), matrix).float()
+class _Layer(NamedTuple):
+    query_key_value: Linear
+    attention_output: Linear
+    gate_up: Linear
+    down: Linear
 
 
 def _rotated(heads: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
