@@ -4,8 +4,8 @@ Both sources end in the same `Weights`: query, key and value stacked into one ma
 projection into another, all as float32 or with the matrices of the layers in bfloat16. The output
 matrix and the embedding stay float32: rounded logits would show in every log-probability.
 
-The converter to GGUF stores the query and key rows of each head with the two halves that rotate together
-interleaved; they are put back here. A tensor or setting that this version does not know is refused: a
+Query and key rows of each head are kept as GGUF stores them: the two of a pair that rotates together side by side. In
+safetensors they lie half a head apart and are moved here. A tensor or setting that this version does not know is refused: a
 model that loads is computed as its authors meant. Not covered: rope scaling, biases, experts, other families.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,17 @@ class Weights:
     layers: tuple[LayerWeights, ...]
     norm: torch.Tensor
     output: torch.Tensor
+
+    def to(self, device: str) -> Weights:
+        """Return the weights on a device."""
+        if device == "cpu":
+            return self
+        layers = tuple(
+            LayerWeights(*(getattr(layer, part.name).to(device) for part in fields(layer))) for layer in self.layers
+        )
+        embedding = self.embedding.to(device)
+        output = embedding if self.output is self.embedding else self.output.to(device)
+        return Weights(self.config, embedding, layers, self.norm.to(device), output)
 
 
 # Name of each part: in GGUF below "blk.{layer}.", in safetensors below "model.layers.{layer}.".
@@ -163,11 +174,7 @@ def _from_gguf(path: Path, dtype: torch.dtype) -> tuple[Weights, Tokenizer]:
             return f"{MODEL_NAMES[part][0]}.weight" if layer is None else f"blk.{layer}.{LAYER_NAMES[part][0]}.weight"
 
         def fetch(part: str, layer: int | None) -> torch.Tensor:
-            matrix = file.tensor(name_of(part, layer))
-            if part in ("query", "key") and matrix.dim() == 2 and matrix.shape[0] % config.head_dim == 0:
-                pairs = matrix.view(-1, config.head_dim // 2, 2, matrix.shape[1])
-                matrix = pairs.transpose(1, 2).reshape(matrix.shape)
-            return matrix
+            return file.tensor(name_of(part, layer))
 
         return _assemble(
             path.name, config, len(tokenizer.pieces), file.tensors, name_of=name_of, fetch=fetch, dtype=dtype
@@ -229,7 +236,11 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> tuple[Weights, Tokenizer]:
         tensor: torch.Tensor = homes[name].get_tensor(name)
         if not tensor.is_floating_point():
             raise _unsupported(folder.name, f"the quantised tensor {name!r}")
-        return tensor.float()
+        tensor = tensor.float()
+        if part in ("query", "key") and tensor.dim() == 2 and tensor.shape[0] % config.head_dim == 0:
+            halves = tensor.view(-1, 2, config.head_dim // 2, tensor.shape[1])
+            tensor = halves.transpose(1, 2).reshape(tensor.shape)
+        return tensor
 
     return _assemble(
         folder.name, config, len(tokenizer.pieces), homes, name_of=name_of, fetch=fetch, dtype=dtype
