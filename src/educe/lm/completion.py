@@ -96,6 +96,8 @@ class Chunk:
         Tokens of the prompt, told once per request on its first chunk, 0 on all others.
     sampled_tokens : int
         Tokens that this chunk adds to the bill; equal to ``len(tokens)`` wherever tokens are told.
+    draft_tokens : int
+        Tokens that were proposed for this row by cheaper means, whether they were right or not.
     """
 
     row: int
@@ -108,6 +110,7 @@ class Chunk:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     sampled_tokens: int = 0
+    draft_tokens: int = 0
 
 
 def _joined(parts: Iterable[tuple[float, ...] | None]) -> tuple[float, ...] | None:

@@ -2,6 +2,6 @@
 
 from educe.lm.engine.engine import Engine
 from educe.lm.engine.policies import Policies
-from educe.lm.engine.scheduler import BusyError
+from educe.lm.engine.requests import BusyError
 
 __all__ = ["BusyError", "Engine", "Policies"]

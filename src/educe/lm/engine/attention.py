@@ -1,14 +1,14 @@
 """Attention of one step: many rows at once, over what they share and over each row's own part.
 
-Source: the shared part is multiplied once for all rows that share it, as in Juravsky et al. (2024), arXiv:2402.05099; the
-parts are joined by their softmax sums, as in Dao et al. (2022), arXiv:2205.14135.
+Source: the shared part is multiplied once for all rows that share it, as in Juravsky et al. (2024),
+arXiv:2402.05099; the parts are joined by their softmax sums, as in Dao et al. (2022), arXiv:2205.14135.
 
-A row's text is cut into blocks of `BLOCK` positions, counted from its beginning. The first blocks may lie in the prefix
-tree (`Segment`: consecutive blocks and the rows that share them), the rest in `OwnCache`. The softmax is taken with the
-largest score of all parts; sums over positions are made within each block and the blocks are added in order. So a row's
-result is the same bit for bit wherever its blocks lie, whoever shares them, and whether it is read in pieces or token by
-token. That needs at least four rows in each small product (below that the library changes kernels): a single position's
-query heads are filled up with zeros.
+A row's text is cut into blocks of `BLOCK` positions, counted from its beginning. The first blocks may lie in the
+prefix tree (`Segment`: consecutive blocks and the rows that share them), the rest in `OwnCache`. The softmax is
+taken with the largest score of all parts; sums over positions are made within each block and the blocks are added in
+order. So a row's result is the same bit for bit wherever its blocks lie, whoever shares them, and whether it is read
+in pieces or token by token. That needs at least four rows in each small product (below that the library changes
+kernels): a single position's query heads are filled up with zeros.
 """
 
 from __future__ import annotations

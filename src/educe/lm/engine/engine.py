@@ -1,9 +1,10 @@
 """`Engine`: educe's own runtime for language models, behind the interface of `LanguageModel`.
 
 Requests from any number of event loops are served side by side by one thread (`scheduler`): rows of all of them are
-computed together and share what their texts have in common, also with texts that were computed before (`tree`). A row's
-tokens and log-probabilities depend on the prompt, its seed and the sampling law alone; they are the same bit for bit
-whatever the number of rows, the neighbours, the order and the cache, for a given machine, thread count and number format.
+computed together and share what their texts have in common, also with texts that were computed before (`tree`). A
+row's tokens and log-probabilities depend on the prompt, its seed and the sampling law alone; they are the same bit
+for bit whatever the number of rows, the neighbours, the order and the cache, for a given machine, thread count and
+number format.
 
 Not run yet: accelerators. The code takes a ``device``, and nothing in it is bound to the processor but the packed
 matrix products, which fall back to plain ones.
@@ -13,8 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,8 +27,9 @@ from educe.lm.completion import Chunk, Completion, Sampling
 from educe.lm.engine.blocks import BlockPool
 from educe.lm.engine.model import Llama
 from educe.lm.engine.policies import Policies
+from educe.lm.engine.requests import Embedding, Generation, Request, Scoring
 from educe.lm.engine.rows import Row
-from educe.lm.engine.scheduler import Embedding, Generation, Request, Scheduler, Scoring
+from educe.lm.engine.scheduler import Scheduler
 from educe.lm.engine.tokenizer import Encoded
 from educe.lm.engine.weights import load_weights
 from educe.lm.prompt import Prompt
@@ -114,20 +118,22 @@ class Engine(LocalModel):
         self._check_length(len(tokens), 1)
         most = min(sampling.max_tokens, self.context - len(tokens))
         rows = [Row(number, seed, self.tokenizer, sampling.stop, most) for number, seed in enumerate(seeds)]
-        async for chunk in self._served(Generation(tokens, rows, sampling)):
-            yield chunk
+        async with aclosing(self._served(Generation(tokens, rows, sampling))) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
-    async def _served(self, request: Request) -> AsyncIterator[Chunk]:
+    async def _served(self, request: Request) -> AsyncGenerator[Any, None]:
         self.scheduler.submit(request)
         try:
-            async for item in request.items():
-                yield item
+            async for result in request.results():
+                yield result
         finally:
             self.scheduler.cancel(request)
 
-    async def _result(self, request: Request) -> object:
-        """Return the one item of a request."""
-        return [item async for item in self._served(request)][0]
+    async def _result(self, request: Request) -> Any:
+        """Return the one result of a request."""
+        async with aclosing(self._served(request)) as results:
+            return [result async for result in results].pop()
 
     async def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[Completion]:
         """Return log-probabilities of given continuations; see `LanguageModel.score`.
@@ -161,10 +167,9 @@ class Engine(LocalModel):
             firsts.append(max(shared, 1))
         if not texts:
             return []
-        found = await self._result(Scoring(alone, texts, firsts))
-        assert isinstance(found, tuple)
+        found, _ = await self._result(Scoring(alone, texts, firsts))
         rows: list[Completion] = []
-        for number, (text, tokens, logprobs) in enumerate(zip(continuations, joint, found[0], strict=True)):
+        for number, (text, tokens, logprobs) in enumerate(zip(continuations, joint, found, strict=True)):
             rows.append(self._given(Encoded(head, tail), text, tokens, logprobs, len(alone) if number == 0 else 0))
         return rows
 

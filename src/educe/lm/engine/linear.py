@@ -1,11 +1,11 @@
 """Matrix products with a weight that is packed once: the inner loop of the engine.
 
 oneDNN's kernels through torch's private operators (`mkldnn._reorder_linear_weight`, `mkldnn._linear_pointwise`): the
-weight is laid out for them when the model is loaded, where the public `linear` does so at each call or not at all. Where
-a build of torch lacks these operators, or on another device, `torch.nn.functional.linear` does the work.
+weight is laid out for them when the model is loaded, where the public `linear` does so at each call or not at all.
+Where a build of torch lacks these operators, or on another device, `torch.nn.functional.linear` does the work.
 
 A row's result does not depend, bit for bit, on how many rows stand beside it, provided that there are at least
-`LEAST_ROWS` of them; `padded_rows` says up to what a number of rows has to be filled. The tests hold the kernels to that.
+`LEAST_ROWS` of them; `padded_rows` says up to what a number of rows has to be filled. Tests hold the kernels to that.
 """
 
 from __future__ import annotations
@@ -62,8 +62,10 @@ class PackedLinear:
     def __call__(self, rows: torch.Tensor, plus: torch.Tensor | None = None) -> torch.Tensor:
         if self.dtype == torch.float32:
             if plus is None:
-                return torch.ops.mkldnn._linear_pointwise(rows, self._weight, None, "none", [], "")  # type: ignore[no-any-return]
-            return torch.ops.mkldnn._linear_pointwise.binary(rows, plus, self._weight, None, "add")  # type: ignore[no-any-return]
+                product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._weight, None, "none", [], "")
+            else:
+                product = torch.ops.mkldnn._linear_pointwise.binary(rows, plus, self._weight, None, "add")
+            return product
         product = torch.ops.mkldnn._linear_pointwise(rows.to(self.dtype), self._weight, None, "none", [], "")
         return product.float() if plus is None else plus + product
 

@@ -2,12 +2,12 @@
 
 Source: Touvron et al. (2023), arXiv:2302.13971; grouped queries Ainslie et al. (2023), arXiv:2305.13245.
 
-`Llama` runs the layers over the positions of one step, a flat list whatever rows they belong to, and asks an attention
-object what each position attends to. A position's numbers do not depend on its neighbours, bit for bit: everything here
-works position by position, and the matrix products keep to the sizes for which `linear` promises it.
+`Llama` runs the layers over the positions of one step, a flat list whatever rows they belong to, and asks an
+attention object what each position attends to. A position's numbers do not depend on its neighbours, bit for bit:
+everything here works position by position, and the matrix products keep to the sizes for which `linear` promises it.
 
-The pairs that rotary embedding turns lie side by side, so that a turn is a complex product; queries and keys both keep to
-that order, so their products are those of the published layout.
+The pairs that rotary embedding turns lie side by side, so that a turn is a complex product; queries and keys both
+keep to that order, so their products are those of the published layout.
 """
 
 from __future__ import annotations
@@ -146,4 +146,4 @@ class Llama:
 
 def _turn(heads: torch.Tensor, turns: torch.Tensor) -> None:
     """Turn the pairs of (n, heads, head_dim) in place."""
-    torch.view_as_complex(heads.unflatten(-1, (-1, 2))).mul_(turns)
+    torch.view_as_complex(heads.view(*heads.shape[:-1], -1, 2)).mul_(turns)

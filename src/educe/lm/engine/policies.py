@@ -76,7 +76,7 @@ class FullAttention:
 
     def visible(self, kind: Hashable, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
         """Return all true."""
-        return torch.ones(torch.broadcast_shapes(queries.shape, keys.shape), dtype=torch.bool)
+        return (queries >= 0) & (keys >= 0)
 
 
 class CachedBlock(Protocol):

@@ -20,36 +20,52 @@ from educe.core.errors import BackendError
 from educe.lm.engine.blocks import BLOCK, Block, BlockPool
 from educe.lm.engine.policies import CachePolicy, LeastRecentlyUsed
 
-__all__ = ["Match", "Node", "OutOfBlocks", "PrefixTree", "Write"]
+__all__ = ["Match", "Node", "OutOfBlocksError", "PrefixTree", "Write", "common"]
 
 
-class OutOfBlocks(BackendError):
+class OutOfBlocksError(BackendError):
     """The cache is full of what is in use."""
 
 
 class Node:
-    """One block of one text; see `CachedBlock` for what a policy sees."""
+    """One block of one text; see `CachedBlock` for what a policy sees.
+
+    Attributes
+    ----------
+    tokens : tuple of int
+        From 1 to `BLOCK`.
+    block : Block
+        Where its keys and values lie.
+    parent, children : Node or None, dict
+        What comes before, and what may follow, by its first token.
+    depth : int
+        Blocks before it in the text.
+    pins : int
+        How many use it.
+    last_used : int
+        A count of the tree's uses.
+    """
 
     __slots__ = ("block", "children", "depth", "last_used", "parent", "pins", "tokens")
 
     def __init__(self, tokens: tuple[int, ...], block: Block, parent: Node | None) -> None:
         self.tokens, self.block, self.parent = tokens, block, parent
         self.children: dict[int, list[Node]] = {}  # by their first token
-        self.depth = parent.depth + 1 if parent is not None else -1
+        self.depth: int = parent.depth + 1 if parent is not None else -1
         self.pins = self.last_used = 0
 
 
 class Match(NamedTuple):
-    """What the tree holds of a text: whole blocks, then the first ``count`` tokens of another."""
+    """What the tree holds of a text: whole blocks, then the first ``in_partial`` tokens of another."""
 
     path: list[Node]
     partial: Node | None
-    count: int
+    in_partial: int
 
     @property
     def length(self) -> int:
         """Tokens found."""
-        return len(self.path) * BLOCK + self.count
+        return len(self.path) * BLOCK + self.in_partial
 
 
 class Write(NamedTuple):
@@ -60,7 +76,8 @@ class Write(NamedTuple):
     stop: int
 
 
-def _common(a: Sequence[int], b: Sequence[int]) -> int:
+def common(a: Sequence[int], b: Sequence[int]) -> int:
+    """Return how many tokens two texts have in common at their beginning."""
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
@@ -118,9 +135,9 @@ class PrefixTree:
                 return Match(path, None, 0)
             best, count = None, 0
             for child in node.children.get(chunk[0], ()):
-                common = _common(child.tokens, chunk)
-                if common > count:
-                    best, count = child, common
+                shared = common(child.tokens, chunk)
+                if shared > count:
+                    best, count = child, shared
             if best is None:
                 return Match(path, None, 0)
             best.last_used = now
@@ -144,23 +161,23 @@ class PrefixTree:
 
         Raises
         ------
-        OutOfBlocks
+        OutOfBlocksError
             There is no room; nothing has changed.
         """
         now = next(self._clock)
         chunks = [tuple(tokens[begin : begin + BLOCK]) for begin in range(0, len(tokens), BLOCK)]
         node, path, writes = self._root, list[Node](), list[Write]()
         for chunk in chunks:
-            child, common = None, -1
+            child, shared = None, -1
             for other in node.children.get(chunk[0], ()):
-                found = _common(other.tokens, chunk)
-                if found == len(chunk) or (found == len(other.tokens) and found > common):
-                    child, common = other, found
+                found = common(other.tokens, chunk)
+                if found == len(chunk) or (found == len(other.tokens) and found > shared):
+                    child, shared = other, found
                     if found == len(chunk):
                         break
             if child is None:
                 break
-            if common < len(chunk):
+            if shared < len(chunk):
                 writes.append(Write(child, len(child.tokens), len(chunk)))
             child.last_used = now
             path.append(child)
@@ -185,7 +202,7 @@ class PrefixTree:
 
     def _make_room(self, count: int) -> None:
         if count > self.available:
-            raise OutOfBlocks(
+            raise OutOfBlocksError(
                 f"The cache needs {count} more blocks of {BLOCK} tokens and has {self.available} of "
                 f"{self.pool.capacity} to give. Ask for less at once, or load the model with a larger cache_bytes."
             )

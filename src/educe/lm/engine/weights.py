@@ -4,9 +4,10 @@ Both sources end in the same `Weights`: query, key and value stacked into one ma
 projection into another, all as float32 or with the matrices of the layers in bfloat16. The output
 matrix and the embedding stay float32: rounded logits would show in every log-probability.
 
-Query and key rows of each head are kept as GGUF stores them: the two of a pair that rotates together side by side. In
-safetensors they lie half a head apart and are moved here. A tensor or setting that this version does not know is refused: a
-model that loads is computed as its authors meant. Not covered: rope scaling, biases, experts, other families.
+Query and key rows of each head are kept as GGUF stores them: the two of a pair that rotates together side by side.
+In safetensors they lie half a head apart and are moved here. A tensor or setting that this version does not know is
+refused: a model that loads is computed as its authors meant. Not covered: rope scaling, biases, experts, other
+families.
 """
 
 from __future__ import annotations
