@@ -26,6 +26,7 @@ def load(
     name: str | None = None,
     *,
     dtype: str = "float32",
+    cache_bytes: int = 1 << 30,
     progress: Callable[[int, int], None] | None = None,
 ) -> LanguageModel:
     """Load a language model by name.
@@ -36,6 +37,8 @@ def load(
         Zoo name, path, or a form with prefix; see above. The setting ``EDUCE_LM`` when left out.
     dtype : str
         ``"float32"`` or ``"bfloat16"``, for local models.
+    cache_bytes : int
+        Most bytes that our engine keeps of texts it has computed, for texts that begin alike.
     progress : callable, optional
         Called with bytes done and bytes in all while a zoo model is fetched.
 
@@ -73,10 +76,10 @@ def load(
     from educe.lm.engine import Engine
 
     if name in zoo.ZOO:
-        return Engine(zoo.get(name, progress=progress), name=name, dtype=dtype)
+        return Engine(zoo.get(name, progress=progress), name=name, dtype=dtype, cache_bytes=cache_bytes)
     path = Path(name).expanduser()
     if path.exists():
-        return Engine(path, name=name, dtype=dtype)
+        return Engine(path, name=name, dtype=dtype, cache_bytes=cache_bytes)
     if "/" in name or path.suffix == ".gguf":
         raise UsageError(f"There is no model file {name!r}. Check the path, or see `educe models`.")
     raise UsageError(f"Model {name!r} is unknown; {nearest(name, [*zoo.ZOO, *PREFIXES])} See `educe models`.")

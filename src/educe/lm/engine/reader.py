@@ -17,7 +17,7 @@ from educe.lm.engine.blocks import BLOCK
 from educe.lm.engine.model import Llama
 from educe.lm.engine.prefix import PrefixCache
 from educe.lm.engine.requests import READ_AT_ONCE, Embedding, Generation, Reading, Scoring
-from educe.lm.engine.tree import Match, OutOfBlocksError, common
+from educe.lm.engine.tree import Match, Node, OutOfBlocksError, common
 
 __all__ = ["Job", "Reader"]
 
@@ -132,8 +132,9 @@ class Reader:
         """Pin what the tree has of a text, if there is room for the rest."""
         pinned = found.path if found.partial is None else [*found.path, found.partial]
         self._tree.pin(pinned)
-        missing = -(-len(reading.tokens) // BLOCK) - len(found.path) if reading.keep else 0
-        if missing <= self._tree.available:
+        missing = _missing(reading, found.path)
+        promised = sum(_missing(other, other.path) for other in self.waiting if other.begun)
+        if missing + promised <= self._tree.available:
             reading.path, reading.partial, reading.done = found.path, found.partial, found.length
             reading.begun, reading.cached = True, found.length
             return True
@@ -223,3 +224,8 @@ class Reader:
             found = logprobs.gather(-1, some[:, 2:])[:, 0].tolist()
             for values, value in zip(targets[begin:], found, strict=False):
                 values.append(value)
+
+
+def _missing(reading: Reading, path: list[Node]) -> int:
+    """Blocks that the rest of a text will take."""
+    return -(-len(reading.tokens) // BLOCK) - len(path) if reading.keep else 0
