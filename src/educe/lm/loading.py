@@ -19,6 +19,7 @@ from educe.lm.model import LanguageModel
 
 __all__ = ["load"]
 
+FORMATS = ("float32", "bfloat16", "int8", "int4")
 PREFIXES = ("fake:", "hf:", "openai:")
 
 
@@ -36,7 +37,7 @@ def load(
     name : str, optional
         Zoo name, path, or a form with prefix; see above. The setting ``EDUCE_LM`` when left out.
     dtype : str
-        ``"float32"`` or ``"bfloat16"``, for local models.
+        ``"float32"`` or ``"bfloat16"`` for local models, for our engine also ``"int8"`` and ``"int4"``.
     cache_bytes : int
         Most bytes that our engine keeps of texts it has computed, for texts that begin alike.
     progress : callable, optional
@@ -60,8 +61,8 @@ def load(
     'The answer is 4.'
     """
     name = name or default_model()
-    if dtype not in ("float32", "bfloat16"):
-        raise UsageError(f"dtype {dtype!r} is unknown. Use 'float32' or 'bfloat16'.")
+    if dtype not in FORMATS:
+        raise UsageError(f"dtype {dtype!r} is unknown. Use {' or '.join(map(repr, FORMATS))}.")
     if name.startswith("fake:"):
         return FakeLM(name.removeprefix("fake:").split("|"), name=name)
     if name.startswith("openai:"):

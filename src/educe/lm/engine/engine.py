@@ -2,9 +2,9 @@
 
 Requests from any number of event loops are served side by side by one thread (`scheduler`): rows of all of them are
 computed together and share what their texts have in common, also with texts that were computed before (`tree`). A
-row's tokens and log-probabilities depend on the prompt, its seed and the sampling law alone; they are the same bit
-for bit whatever the number of rows, the neighbours, the order and the cache, for a given machine, thread count and
-number format.
+row's tokens and log-probabilities depend on the prompt, its seed and the sampling law alone; with float32 and bfloat16
+they are the same bit for bit whatever the number of rows, the neighbours, the order and the cache, for a given machine
+and thread count. With int8 and int4 few rows are multiplied by other kernels than many, which round differently.
 
 Not run yet: accelerators. The code takes a ``device``, and nothing in it is bound to the processor but the packed
 matrix products, which fall back to plain ones.
@@ -22,9 +22,10 @@ from typing import Any
 import torch
 
 from educe.core.errors import UsageError
-from educe.lm._local import DTYPES, LocalModel
+from educe.lm._local import LocalModel
 from educe.lm.completion import Chunk, Completion, Sampling
 from educe.lm.engine.blocks import BlockPool
+from educe.lm.engine.linear import FORMATS
 from educe.lm.engine.model import Llama
 from educe.lm.engine.policies import Policies
 from educe.lm.engine.requests import Embedding, Generation, Request, Scoring
@@ -47,7 +48,8 @@ class Engine(LocalModel):
     name : str, optional
         What to call it; the file's name when left out.
     dtype : str
-        ``"float32"`` or ``"bfloat16"``: the matrices of the layers. All else is float32.
+        ``"float32"``; ``"bfloat16"``: all matrices, the embedding included; ``"int8"`` or ``"int4"``: the matrices of
+        the layers, the others as with bfloat16. Sums, norms, attention and its cache are float32.
     max_rows : int
         Most rows computed together, >= 1; more wait.
     max_requests : int
@@ -80,14 +82,16 @@ class Engine(LocalModel):
         device: str = "cpu",
     ) -> None:
         path = Path(path)
-        super().__init__(name or path.name, path, dtype, max_rows)
+        super().__init__(name or path.name, path, dtype, max_rows, FORMATS)
         if max_requests < 1:
             raise UsageError(f"max_requests={max_requests} leaves no request to serve. Give a number >= 1.")
         policies = policies or Policies()
-        weights, self.tokenizer = load_weights(path, DTYPES[dtype])
+        layers = torch.bfloat16 if dtype == "bfloat16" else torch.float32
+        others = torch.float32 if dtype == "float32" else torch.bfloat16
+        weights, self.tokenizer = load_weights(path, layers, others)
         config = weights.config
         self.context = config.context
-        self.model = Llama(weights.to(device), policies.weights, policies.exit)
+        self.model = Llama(weights.to(device), policies.weights, policies.exit, dtype)
         pool = BlockPool(config.layers, config.key_value_heads, config.head_dim, cache_bytes, device)
         if not pool.capacity:
             raise UsageError(

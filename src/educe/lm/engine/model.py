@@ -56,10 +56,17 @@ class Llama:
         What becomes of the matrices before they are packed.
     exits : ExitPolicy, optional
         When positions leave early.
+    kind : str
+        ``"int8"`` or ``"int4"`` to round the matrices of the layers to whole numbers; float32 or bfloat16 else, as they
+        come.
     """
 
     def __init__(
-        self, weights: Weights, transform: WeightTransform | None = None, exits: ExitPolicy | None = None
+        self,
+        weights: Weights,
+        transform: WeightTransform | None = None,
+        exits: ExitPolicy | None = None,
+        kind: str = "",
     ) -> None:
         transform = transform or AsStored()
         self.config, self.exits = weights.config, exits or AllLayers()
@@ -67,11 +74,11 @@ class Llama:
         self._layers = [
             _Layer(
                 layer.attention_norm,
-                packed(transform(f"layers.{number}.query_key_value", layer.query_key_value)),
-                packed(transform(f"layers.{number}.attention_output", layer.attention_output)),
+                packed(transform(f"layers.{number}.query_key_value", layer.query_key_value), kind),
+                packed(transform(f"layers.{number}.attention_output", layer.attention_output), kind),
                 layer.feed_forward_norm,
-                packed(transform(f"layers.{number}.gate_up", layer.gate_up)),
-                packed(transform(f"layers.{number}.down", layer.down)),
+                packed(transform(f"layers.{number}.gate_up", layer.gate_up), kind),
+                packed(transform(f"layers.{number}.down", layer.down), kind),
             )
             for number, layer in enumerate(weights.layers)
         ]
@@ -106,7 +113,7 @@ class Llama:
         # Positions that only fill a row up may lie beyond the context.
         turns = self._turns[positions.clamp(max=config.context - 1)][:, None]
         scaled_turns = turns * config.head_dim**-0.5
-        state = functional.embedding(tokens, self._embedding)
+        state = functional.embedding(tokens, self._embedding).float()
         filled = padded_rows(count)
         if filled > count:
             state = functional.pad(state, (0, 0, 0, filled - count))

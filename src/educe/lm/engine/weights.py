@@ -1,8 +1,7 @@
 """Weights of Llama-family models, from a GGUF file or a folder of safetensors.
 
 Both sources end in the same `Weights`: query, key and value stacked into one matrix, gate and up
-projection into another, all as float32 or with the matrices of the layers in bfloat16. The output
-matrix and the embedding stay float32: rounded logits would show in every log-probability.
+projection into another, as float32 or bfloat16.
 
 Query and key rows of each head are kept as GGUF stores them: the two of a pair that rotates together side by side.
 In safetensors they lie half a head apart and are moved here. A tensor or setting that this version does not know is
@@ -118,7 +117,7 @@ MODEL_NAMES = {
 }
 
 
-def load_weights(path: Path, dtype: torch.dtype) -> tuple[Weights, Tokenizer]:
+def load_weights(path: Path, dtype: torch.dtype, others: torch.dtype = torch.float32) -> tuple[Weights, Tokenizer]:
     """Load a model and its tokenizer.
 
     Parameters
@@ -127,6 +126,8 @@ def load_weights(path: Path, dtype: torch.dtype) -> tuple[Weights, Tokenizer]:
         A GGUF file, or a folder with ``config.json``, ``tokenizer.json`` and ``*.safetensors``.
     dtype : torch.dtype
         float32 or bfloat16, for the matrices of the layers.
+    others : torch.dtype
+        The same for the embedding and the output matrix. Norms are float32.
 
     Returns
     -------
@@ -137,7 +138,7 @@ def load_weights(path: Path, dtype: torch.dtype) -> tuple[Weights, Tokenizer]:
     DataError
         The model is not sound or of a kind that this version does not support.
     """
-    return _from_folder(path, dtype) if path.is_dir() else _from_gguf(path, dtype)
+    return _from_folder(path, dtype, others) if path.is_dir() else _from_gguf(path, dtype, others)
 
 
 def _unsupported(where: str, what: str) -> DataError:
@@ -147,7 +148,7 @@ def _unsupported(where: str, what: str) -> DataError:
     )
 
 
-def _from_gguf(path: Path, dtype: torch.dtype) -> tuple[Weights, Tokenizer]:
+def _from_gguf(path: Path, dtype: torch.dtype, others: torch.dtype) -> tuple[Weights, Tokenizer]:
     with GGUFFile(path) as file:
         architecture = file.get("general.architecture", str)
         if architecture != "llama":
@@ -178,11 +179,11 @@ def _from_gguf(path: Path, dtype: torch.dtype) -> tuple[Weights, Tokenizer]:
             return file.tensor(name_of(part, layer))
 
         return _assemble(
-            path.name, config, len(tokenizer.pieces), file.tensors, name_of=name_of, fetch=fetch, dtype=dtype
+            path.name, config, len(tokenizer.pieces), file.tensors, name_of=name_of, fetch=fetch, dtypes=(dtype, others)
         ), tokenizer
 
 
-def _from_folder(folder: Path, dtype: torch.dtype) -> tuple[Weights, Tokenizer]:
+def _from_folder(folder: Path, dtype: torch.dtype, others: torch.dtype) -> tuple[Weights, Tokenizer]:
     settings = read_json(folder / "config.json")
     if settings.get("model_type") != "llama":
         raise _unsupported(folder.name, f"the architecture {settings.get('model_type')!r}")
@@ -244,7 +245,7 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> tuple[Weights, Tokenizer]:
         return tensor
 
     return _assemble(
-        folder.name, config, len(tokenizer.pieces), homes, name_of=name_of, fetch=fetch, dtype=dtype
+        folder.name, config, len(tokenizer.pieces), homes, name_of=name_of, fetch=fetch, dtypes=(dtype, others)
     ), tokenizer
 
 
@@ -256,9 +257,10 @@ def _assemble(
     *,
     name_of: Callable[[str, int | None], str],
     fetch: Callable[[str, int | None], torch.Tensor],
-    dtype: torch.dtype,
+    dtypes: tuple[torch.dtype, torch.dtype],
 ) -> Weights:
     config.check(where)
+    dtype, others = dtypes
     names = set(present)
     tied = name_of("output", None) not in names
     known = {name_of(part, None) for part in MODEL_NAMES}
@@ -281,7 +283,7 @@ def _assemble(
 
     width, inner = config.width, config.feed_forward
     queries, keys = config.heads * config.head_dim, config.key_value_heads * config.head_dim
-    embedding = part("embedding", None, None, width)
+    embedding = part("embedding", None, None, width).to(others)
     vocabulary = embedding.shape[0]
     if vocabulary < tokens:
         raise DataError(f"{where} has {vocabulary} embeddings for {tokens} tokens. Fetch it again.")
@@ -302,5 +304,5 @@ def _assemble(
         )
         for layer in range(config.layers)
     )
-    output = embedding if tied else part("output", None, vocabulary, width)
+    output = embedding if tied else part("output", None, vocabulary, width).to(others)
     return Weights(config, embedding, layers, part("norm", None, width), output)
