@@ -34,7 +34,9 @@ def test_a_filtered_program_means_its_marginal():
 
 
 def test_smc_squared_is_valid():
-    one = lambda stay: states(stay, (True,))
+    def one(stay):
+        return states(stay, (True,))
+
     model = {"filtered": lambda: filtered(prior(), one, 1)}
     assert laws.check(rmsmc(2, independent, rounds=1), model).valid
     assert laws.meaning(smc2(1), filtered(prior(), one, 1)) == laws.exact(both((True,)))

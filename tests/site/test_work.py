@@ -67,6 +67,8 @@ def test_one_run_a_visitor_and_a_bounded_queue(database):
     first = enqueue(database, a_run("me"), 2)
     with pytest.raises(BusyError):
         enqueue(database, a_run("me"), 2)
+    with database.write() as session:
+        session.get(Run, first).created = 1  # Turns go by whole seconds.
     enqueue(database, a_run("you"), 2)
     with pytest.raises(FullError):
         enqueue(database, a_run("she"), 2)
@@ -198,7 +200,7 @@ async def test_a_question_is_answered_and_keeps_its_address(client, site):
 async def test_a_question_is_stopped_softly(client, site):
     from educe.lm import FakeLM
 
-    site.pool._slots["tiny"].source = FakeLM(["The answer is 24."], delay=0.05, chunk_tokens=2)
+    site.pool._slots["tiny"].source = FakeLM(["The answer is 24."], delay=0.5, chunk_tokens=2)
     answer = await client.post("/ask", data={"question": "2 + 2?", "lm": "tiny", "samples": "4"})
     number = answer.headers["location"].rpartition("/")[2]
     await until(lambda: stored(site, Answered, number).progress.get("newest"))

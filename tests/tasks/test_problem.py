@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import pickle
 import re
 
 import numpy as np
@@ -159,6 +160,14 @@ def test_the_answer_of_a_choice_is_read_as_its_text():
     read = extract(problem.solution, problem.kind, problem.choices)
     assert read == problem.choices["ABCD".index(problem.answer)]
     assert problem.check_answer(read)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_problem_travels_to_another_process(name):
+    problem = make(name, 1)[0]
+    again = pickle.loads(pickle.dumps(problem))
+    assert again.id == problem.id
+    assert again.check_steps(problem.solution) == problem.check_steps(problem.solution)
 
 
 def test_bad_requests_are_refused():

@@ -22,7 +22,10 @@ __all__ = [
     "data_dir",
     "database_url",
     "default_model",
+    "mail_sender",
     "server_key",
+    "site_url",
+    "smtp_url",
     "threads",
 ]
 
@@ -77,6 +80,17 @@ SETTINGS = (
         "none",
         "Key that every request to our own server must carry; without it the server listens to this machine alone.",
     ),
+    Setting(
+        "EDUCE_SITE_URL",
+        "the address that is listened on, on this machine alone",
+        "Address of the page as its readers write it, for links in mails: https://papers.example.org.",
+    ),
+    Setting(
+        "EDUCE_SMTP_URL",
+        "none; mails are written as files into the folder outbox of the site",
+        "Mail server: smtps://user:password@host, smtp+starttls://user:password@host, or smtp://host unencrypted.",
+    ),
+    Setting("EDUCE_MAIL_FROM", "none; demanded with a mail server", "Sender of mails: educe <papers@example.org>."),
 )
 _DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
 
@@ -244,3 +258,54 @@ def server_key() -> str | None:
     True
     """
     return _read("EDUCE_SERVER_KEY")
+
+
+def site_url() -> str | None:
+    """Return the address of the page as its readers write it.
+
+    Returns
+    -------
+    str or None
+        ``EDUCE_SITE_URL``, None where it is not set.
+
+    Examples
+    --------
+    >>> import os
+    >>> "EDUCE_SITE_URL" in os.environ or site_url() is None
+    True
+    """
+    return _read("EDUCE_SITE_URL")
+
+
+def smtp_url() -> str | None:
+    """Return the address of the mail server, with user and password.
+
+    Returns
+    -------
+    str or None
+        ``EDUCE_SMTP_URL``, None where it is not set.
+
+    Examples
+    --------
+    >>> import os
+    >>> "EDUCE_SMTP_URL" in os.environ or smtp_url() is None
+    True
+    """
+    return _read("EDUCE_SMTP_URL")
+
+
+def mail_sender() -> str | None:
+    """Return the sender of the page's mails.
+
+    Returns
+    -------
+    str or None
+        ``EDUCE_MAIL_FROM``, None where it is not set.
+
+    Examples
+    --------
+    >>> import os
+    >>> "EDUCE_MAIL_FROM" in os.environ or mail_sender() is None
+    True
+    """
+    return _read("EDUCE_MAIL_FROM")

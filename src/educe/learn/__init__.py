@@ -22,6 +22,7 @@ from educe.learn.moment_tester import Moment, MomentsAccepted, MomentTester
 from educe.learn.polynomial_l1 import PolynomialL1
 from educe.learn.pretrain import Head, LatentModel, MLEThenERM
 from educe.learn.process_reward import train_process_reward
+from educe.learn.revision_data import Revision, edit_distance, make_revision_data, revision_text
 from educe.learn.rollouts import Rollout, roll_out
 from educe.learn.self_evaluation import train_self_eval
 from educe.learn.word_tokenizer import train_tokenizer
@@ -50,6 +51,7 @@ __all__ = [
     "Pretraining",
     "RateTable",
     "Rejected",
+    "Revision",
     "Rollout",
     "Slope",
     "TesterLearner",
@@ -57,14 +59,17 @@ __all__ = [
     "check_spread",
     "check_strip_mass",
     "disagreement_bound",
+    "edit_distance",
     "excess_risk",
     "informativeness",
     "label_equivalent",
+    "make_revision_data",
     "predictive_subspace",
     "pretrain_decoder",
     "psgd_sphere",
     "ramp_loss",
     "rate_sweep",
+    "revision_text",
     "roll_out",
     "sample_batch",
     "train_process_reward",

@@ -139,7 +139,10 @@ class ConsciousnessPrior:
         self.base = torch.stack([_conditional(now[:, :0], column) for column in later.T])
         picks, tables = [], []
         for target in range(now.shape[1]):
-            chosen = sorted({int(head[target].argmax()) for head in heads})
+            chosen: list[int] = []
+            for head in heads:
+                chosen.append(next(int(k) for k in head[target].argsort(descending=True) if int(k) not in chosen))
+            chosen.sort()
             best = min(
                 (subset for k in range(len(chosen) + 1) for subset in itertools.combinations(chosen, k)),
                 key=lambda subset, target=target: _bic(now[:, list(subset)], later[:, target]),  # type: ignore[misc]
@@ -166,10 +169,14 @@ class ConsciousnessPrior:
         for step in range(self.steps):
             share = step / max(1, self.steps - 1)
             temperature = TEMPERATURES[0] * (TEMPERATURES[1] / TEMPERATURES[0]) ** share
-            seen = []
+            seen, free = [], torch.ones(())
             for head in heads:
-                noise = -torch.log(-torch.log(torch.rand(n, n, generator=rng).clamp(1e-9, 1 - 1e-7)))
-                seen.append(signs @ torch.softmax((head + noise) / temperature, 1).T)
+                # Noise of its own for each example and target: many choices are tried in each step.
+                noise = -torch.empty(len(now), n, n).exponential_(generator=rng).clamp(min=1e-9).log()
+                # What an earlier head has picked is no longer free, or all heads would pick the strongest parent.
+                weights = torch.softmax((head + noise) / temperature + free.clamp(min=1e-4).log(), 2)
+                free = free - weights
+                seen.append(torch.einsum("taj,tj->ta", weights, signs))
             logits = torch.zeros(len(now), n)
             for weight, term in zip(table, terms, strict=True):
                 product = torch.ones(())
@@ -287,7 +294,8 @@ def predictive_subspace(x_t: Any, x_next: Any, width: int) -> torch.Tensor:
     cross = torch.linalg.solve_triangular(first, now.T @ later / len(now), upper=False)
     whitened = torch.linalg.solve_triangular(second, cross.T, upper=False).T
     left, _, _ = torch.linalg.svd(whitened)
-    return torch.linalg.solve_triangular(first.T, left[:, :width], upper=True)
+    directions: torch.Tensor = torch.linalg.solve_triangular(first.T, left[:, :width], upper=True)
+    return directions
 
 
 def _binary(x: Any, name: str) -> torch.Tensor:
@@ -312,4 +320,4 @@ def _bic(picks: torch.Tensor, target: torch.Tensor) -> float:
     counts = _counts(picks, target, 0.0)
     total = counts.sum(0, keepdim=True).expand_as(counts)
     fit = torch.special.xlogy(counts, counts).sum() - torch.special.xlogy(counts, total).sum()
-    return float(-2 * fit) + 2 ** picks.shape[1] * math.log(len(target))
+    return -2 * float(fit) + 2.0 ** picks.shape[1] * math.log(len(target))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -34,9 +35,11 @@ class LocalModel(LanguageModel):
     path : Path or None
         Its file or folder, None for a model on a hub.
     dtype : str
-        ``"float32"`` or ``"bfloat16"``.
+        The number format.
     max_rows : int
         Most rows computed together, >= 1; more wait.
+    known : iterable of str
+        Which number formats there are.
 
     Raises
     ------
@@ -47,9 +50,11 @@ class LocalModel(LanguageModel):
     capabilities = LanguageModel.all_capabilities
     context: int
 
-    def __init__(self, name: str, path: Path | None, dtype: str, max_rows: int) -> None:
-        if dtype not in DTYPES:
-            raise UsageError(f"dtype {dtype!r} is unknown. Use {' or '.join(map(repr, DTYPES))}.")
+    def __init__(
+        self, name: str, path: Path | None, dtype: str, max_rows: int, known: Iterable[str] = tuple(DTYPES)
+    ) -> None:
+        if dtype not in known:
+            raise UsageError(f"dtype {dtype!r} is unknown. Use {' or '.join(map(repr, known))}.")
         if max_rows < 1:
             raise UsageError(f"max_rows={max_rows} leaves no row to compute. Give a number >= 1.")
         _set_threads()

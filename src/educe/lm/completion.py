@@ -99,6 +99,8 @@ class Chunk:
     stopped_at : str or None
         The stop text that ended the row, told with ``finish``; None where the model ended it, empty where a server
         does not tell which of the two it was.
+    draft_tokens : int
+        Tokens that were proposed for this row by cheaper means, whether they were right or not.
     """
 
     row: int
@@ -112,6 +114,7 @@ class Chunk:
     cached_tokens: int = 0
     sampled_tokens: int = 0
     stopped_at: str | None = None
+    draft_tokens: int = 0
 
 
 def _joined(parts: Iterable[tuple[float, ...] | None]) -> tuple[float, ...] | None:

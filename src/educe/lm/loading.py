@@ -21,6 +21,7 @@ from educe.lm.packaged import PACKAGED, packaged_folder
 
 __all__ = ["load"]
 
+FORMATS = ("float32", "bfloat16", "int8", "int4")
 PREFIXES = ("fake:", "hf:", "openai:")
 
 
@@ -28,6 +29,7 @@ def load(
     name: str | None = None,
     *,
     dtype: str = "float32",
+    cache_bytes: int = 1 << 30,
     progress: Callable[[int, int], None] | None = None,
 ) -> LanguageModel:
     """Load a language model by name.
@@ -37,7 +39,9 @@ def load(
     name : str, optional
         Zoo name, path, or a form with prefix; see above. The setting ``EDUCE_LM`` when left out.
     dtype : str
-        ``"float32"`` or ``"bfloat16"``, for local models.
+        ``"float32"`` or ``"bfloat16"`` for local models, for our engine also ``"int8"`` and ``"int4"``.
+    cache_bytes : int
+        Most bytes that our engine keeps of texts it has computed, for texts that begin alike.
     progress : callable, optional
         Called with bytes done and bytes in all while a zoo model is fetched.
 
@@ -59,8 +63,8 @@ def load(
     'The answer is 4.'
     """
     name = name or default_model()
-    if dtype not in ("float32", "bfloat16"):
-        raise UsageError(f"dtype {dtype!r} is unknown. Use 'float32' or 'bfloat16'.")
+    if dtype not in FORMATS:
+        raise UsageError(f"dtype {dtype!r} is unknown. Use {' or '.join(map(repr, FORMATS))}.")
     if name.startswith("fake:"):
         return FakeLM(name.removeprefix("fake:").split("|"), name=name)
     if name.startswith("openai:"):
@@ -77,10 +81,10 @@ def load(
     if name in PACKAGED:
         return Engine(packaged_folder(name), name=name, dtype=dtype)
     if name in zoo.ZOO:
-        return Engine(zoo.get(name, progress=progress), name=name, dtype=dtype)
+        return Engine(zoo.get(name, progress=progress), name=name, dtype=dtype, cache_bytes=cache_bytes)
     path = Path(name).expanduser()
     if path.exists():
-        return Engine(path, name=name, dtype=dtype)
+        return Engine(path, name=name, dtype=dtype, cache_bytes=cache_bytes)
     if "/" in name or path.suffix == ".gguf":
         raise UsageError(f"There is no model file {name!r}. Check the path, or see `educe models`.")
     raise UsageError(

@@ -290,6 +290,7 @@ class Session:
             prompt_tokens=chunk.prompt_tokens,
             cached_tokens=chunk.cached_tokens,
             sampled_tokens=chunk.sampled_tokens,
+            draft_tokens=chunk.draft_tokens,
             usd=usd,
         )
         if self._on_chunk is not None:

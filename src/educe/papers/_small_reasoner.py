@@ -18,7 +18,7 @@ from educe.lm.decoder import Decoder, DecoderConfig
 from educe.reason import Answer, BankRow, Question, SampleBank
 from educe.tasks import split_of
 
-__all__ = ["bank_of", "chains", "prompt_of", "results", "sampled", "solution_of", "trained"]
+__all__ = ["bank_of", "chains", "hint_for", "prompt_of", "results", "sampled", "solution_of", "trained"]
 
 Chain = tuple[int, ...]
 EXTRA = 16
@@ -54,9 +54,19 @@ def chains(modulus: int, count: int, steps: Sequence[int], seed: Seed, split: st
     return list(found)[:count]
 
 
-def prompt_of(chain: Chain, modulus: int) -> list[int]:
-    """Put a chain as tokens."""
-    return [modulus, *chain, modulus + 1]
+def prompt_of(chain: Chain, modulus: int, hint: Sequence[int] = ()) -> list[int]:
+    """Put a chain as tokens, perhaps after a line that states one entry of the table (two summands and a sum)."""
+    return [*([modulus + 3, *hint] if hint else []), modulus, *chain, modulus + 1]
+
+
+def hint_for(chain: Chain, modulus: int, rng: np.random.Generator, right: bool = True) -> tuple[int, int, int]:
+    """State an entry that the chain needs, or a wrong value for it."""
+    place = int(rng.integers(len(chain) - 1))
+    now = sum(chain[: place + 1]) % modulus
+    value = (now + chain[place + 1]) % modulus
+    if not right:
+        value = (value + int(rng.integers(1, modulus))) % modulus
+    return now, chain[place + 1], value
 
 
 def solution_of(chain: Chain, modulus: int) -> list[int]:
@@ -69,7 +79,9 @@ def solution_of(chain: Chain, modulus: int) -> list[int]:
     return [*tokens, modulus + 2]
 
 
-def trained(modulus: int, steps: Sequence[int], config: tuple[int, int], updates: int, seed: Seed) -> Decoder:
+def trained(
+    modulus: int, steps: Sequence[int], config: tuple[int, int], updates: int, seed: Seed, *, hinted: float = 0.0
+) -> Decoder:
     """Train a decoder on chain sums.
 
     Parameters
@@ -84,13 +96,22 @@ def trained(modulus: int, steps: Sequence[int], config: tuple[int, int], updates
         Number of updates of 96 chains.
     seed : Seed
         Of weights and examples.
+    hinted : float
+        Share of the training questions that come after a right hint.
     """
     layers, width = config
     sizes = DecoderConfig(modulus + EXTRA, layers, width, heads=4, feed_forward=2 * width, context=96)
     decoder = Decoder(sizes, seed.child("weights"))
 
     def draw(at: Seed, n: int) -> list[tuple[list[int], list[int]]]:
-        return [(prompt_of(chain, modulus), solution_of(chain, modulus)) for chain in chains(modulus, n, steps, at)]
+        rng = at.child("hints").numpy()
+        return [
+            (
+                prompt_of(chain, modulus, hint_for(chain, modulus, rng) if rng.random() < hinted else ()),
+                solution_of(chain, modulus),
+            )
+            for chain in chains(modulus, n, steps, at)
+        ]
 
     settings = Pretraining(steps=updates, batch=96, learning_rate=3e-3, warmup=min(50, updates // 4))
     pretrain_decoder(decoder, draw, settings, seed=seed)
@@ -98,9 +119,14 @@ def trained(modulus: int, steps: Sequence[int], config: tuple[int, int], updates
 
 
 def sampled(
-    decoder: Decoder, chosen: Sequence[Chain], n: int, modulus: int, seed: Seed, temperature: float = 1.0
+    decoder: Decoder,
+    chosen: Sequence[Chain],
+    n: int,
+    modulus: int,
+    seed: Seed,
+    hints: Sequence[Sequence[int]] | None = None,
 ) -> list[list[list[int]]]:
-    """Draw n answers to each chain: for each chain n lists of tokens, the end left out.
+    """Draw n answers to each chain at temperature 1: for each chain n lists of tokens, the end left out.
 
     Parameters
     ----------
@@ -114,14 +140,13 @@ def sampled(
         Size of the table.
     seed : Seed
         Source of the draws.
-    temperature : float
-        Divides the logits.
+    hints : sequence, optional
+        A hint for each chain, empty for none.
     """
-    prompts = [prompt_of(chain, modulus) for chain in chosen for _ in range(n)]
+    given: Sequence[Sequence[int]] = [()] * len(chosen) if hints is None else hints
+    prompts = [prompt_of(chain, modulus, hint) for chain, hint in zip(chosen, given, strict=True) for _ in range(n)]
     longest = 3 * max(len(chain) for chain in chosen)
-    rows = sample_batch(
-        decoder, prompts, end=modulus + 2, max_tokens=longest, temperature=temperature, seed=seed, rows_at_once=2048
-    )
+    rows = sample_batch(decoder, prompts, end=modulus + 2, max_tokens=longest, seed=seed, rows_at_once=2048)
     texts = [row[:-1] if row[-1] == modulus + 2 else row for row in rows]
     return [texts[i * n : (i + 1) * n] for i in range(len(chosen))]
 

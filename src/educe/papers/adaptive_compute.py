@@ -118,7 +118,7 @@ def run(scale: Scale = Scale.SMALL, seed: int = 0, lm: Any = None, tasks: Any = 
 
     pruning = PrunedBestOfN(n=N, checkpoints=((1 / 3, 0.5),))
     looks = _looks(test)
-    pruned = replay(test, pruning, "looks")
+    pruned = replay(looks, pruning, "looks")
     lottery = [replay(_looks(test, root.child("lottery", turn)), pruning, "looks").credit.mean() for turn in range(20)]
     loss, random_loss = best - float(pruned.credit.mean()), best - float(np.mean(lottery))
     saved = 1 - float(pruned.tokens.sum()) / float(sum(row.tokens.sum() for row in test.rows))
@@ -192,11 +192,16 @@ def run(scale: Scale = Scale.SMALL, seed: int = 0, lm: Any = None, tasks: Any = 
         ),
     )
     title = "Stopping by its own judgement, the model gets most of best-of-16 for a fraction of the samples"
-    figure = draw(
-        partial(_figure, share=share, adaptive=(float(adaptive.samples.mean()), reached), sweep=_sweep(test, first, gain),
-                ranks=ranks, judged=judged[:, -1], right=right, line=line),
-        width=9.6, height=4.0,
-    )  # fmt: skip
+    shown: dict[str, Any] = {
+        "share": share,
+        "adaptive": (float(adaptive.samples.mean()), reached),
+        "sweep": _sweep(test, first, gain),
+        "ranks": ranks,
+        "judged": judged[:, -1],
+        "right": right,
+        "line": line,
+    }
+    figure = draw(partial(_figure, **shown), width=9.6, height=4.0)
     return Report(
         card,
         checks,
@@ -229,9 +234,9 @@ def run(scale: Scale = Scale.SMALL, seed: int = 0, lm: Any = None, tasks: Any = 
         figures={title: figure},
         notes=(
             f"{model.lm.name}, {len(test)} held-out problems of {len(FAMILIES)} families and {len(dev)} others for the "
-            "threshold and the calibration, instead of 400 and three trained models. The packaged self-evaluation was "
-            "trained on right and wrong, so it states the probability of being right, not that of a win or tie against "
-            "a fresh answer; on a hopeless problem it stays low and the loop runs on, where the paper's would stop. The "
+            "threshold and the calibration, instead of 400 and three trained models. The packaged self-evaluation "
+            "was trained on right and wrong: it states the probability of being right, not that of a win or tie "
+            "against a fresh answer; on a hopeless problem it stays low and the loop runs on, where the paper's would stop. The "
             "first sample is greedy, the others follow the paper's rising temperature. Uniform best-of-k takes the "
             "first k of the same samples; the multiple interpolates between its points. Random pruning is the mean "
             f"of 20 draws. Looks: {looks.rows[0].scores['looks'].shape[1]} per sample. The best score is chosen by the "

@@ -5,6 +5,7 @@ from educe.prob.adaptation import Info, Tuning
 from educe.prob.algorithm import Algorithm, Weighted, collapse, compose
 from educe.prob.any_order import AnyOrderARM
 from educe.prob.bernoulli_logits import BernoulliLogits
+from educe.prob.calibration import Calibration, calibrate
 from educe.prob.chains import ChainKernel, Chains
 from educe.prob.continuous import Beta, Dirichlet, Exponential, Gamma, HalfCauchy, HalfNormal, Normal
 from educe.prob.diagnostics import (
@@ -72,6 +73,7 @@ __all__ = [
     "Bernoulli",
     "BernoulliLogits",
     "Beta",
+    "Calibration",
     "Categorical",
     "ChainKernel",
     "Chains",
@@ -115,6 +117,7 @@ __all__ = [
     "as_probability",
     "as_weight",
     "barrier",
+    "calibrate",
     "chain",
     "check_pure",
     "collapse",

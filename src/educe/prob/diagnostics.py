@@ -52,7 +52,8 @@ def _ranks(chains: torch.Tensor) -> torch.Tensor:
 def _normalised(chains: torch.Tensor) -> torch.Tensor:
     """Replace draws by the normal quantiles of their ranks (Blom's offsets)."""
     ranks = _ranks(chains)
-    return torch.special.ndtri((ranks - 0.375) / (chains.shape[0] * chains.shape[1] + 0.25))
+    scores: torch.Tensor = torch.special.ndtri((ranks - 0.375) / (chains.shape[0] * chains.shape[1] + 0.25))
+    return scores
 
 
 def _variances(chains: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -131,7 +132,8 @@ def _size(halves: torch.Tensor) -> torch.Tensor:
     monotone = torch.cummin(pairs, 0).values * positive
     next_one = correlation.gather(0, (2 * counted).long()[None])[0].clamp(min=0)
     time = 2 * monotone.sum(0) - 1 + next_one
-    return m * n / time.clamp(min=1 / math.log10(m * n))
+    size: torch.Tensor = m * n / time.clamp(min=1 / math.log10(m * n))
+    return size
 
 
 def effective_sample_size(chains: torch.Tensor, *, ranks: bool = True) -> torch.Tensor:

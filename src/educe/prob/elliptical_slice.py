@@ -45,7 +45,8 @@ class EllipticalSlice:
     async def prepare(self, program: Program, source: Source) -> EllipticalSlice:
         """Read the prior off two runs of a program, and refuse one that is not normal or differs between them."""
         first, second = [await whole_run(program, source.seed.child("prior", turn)) for turn in range(2)]
-        means, scales = [], []
+        means: list[torch.Tensor] = []
+        scales: list[torch.Tensor] = []
         for name, site in first.items():
             if not isinstance(site.dist, Normal) or not site.dist.same_as(second[name].dist):
                 raise UsageError(
@@ -58,15 +59,16 @@ class EllipticalSlice:
 
     def step(self, rng: np.random.Generator, target: Target, state: State, tuning: Tuning) -> tuple[State, Info]:
         """Draw an ellipse and a level, draw a point of the ellipse above the level."""
-        assert self.mean is not None, "`prepare` comes first"
-        assert self.scale is not None
+        if self.mean is None or self.scale is None:
+            raise UsageError("This kernel does not know the prior yet. Use the kernel that `prepare` returns.")
+        mean, scale = self.mean, self.scale
         chains = len(state.value)
-        here = state.position - self.mean
-        other = self.scale * normals(rng, here)
+        here = state.position - mean
+        other = scale * normals(rng, here)
 
         def factors(angle: torch.Tensor) -> torch.Tensor:
             turn = angle[:, None]
-            target.position.copy_(self.mean + here * turn.cos() + other * turn.sin())
+            target.position.copy_(mean + here * turn.cos() + other * turn.sin())
             target()
             return torch.nan_to_num(target.factors, nan=-math.inf)
 

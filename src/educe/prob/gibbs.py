@@ -74,7 +74,7 @@ def _redraw(particle: Particle, name: str) -> Generator[Any, Any, Particle]:
             "Use mh, which allows for that."
         )
     weights = [p * run.score * run.kept for (_, p), run in zip(law, runs, strict=True)]
-    new = runs[(yield Finite(enumerate(weights)))]
+    new: Particle = runs[(yield Finite(enumerate(weights)))]
     new.keep, new.weight = {}, particle.weight
     return new
 

@@ -83,7 +83,9 @@ def _one_step(program: StepProgram, state: Any, time: int, particle: torch.Tenso
             law = draw.via or draw.dist
             if not isinstance(law, Density):
                 raise UsageError(f"{law!r} is not drawn for many particles at once. Use smc.")
-            value = _Drawn.apply(type(law), rng, particle, *(torch.as_tensor(p) for p in law.parameters))
+            value = _Drawn.apply(  # type: ignore[no-untyped-call]
+                type(law), rng, particle, *(torch.as_tensor(p) for p in law.parameters)
+            )
             if draw.via is not None:
                 log_weight = log_weight + draw.dist.log_prob(value) - draw.via.log_prob(value)
             values.append(value)

@@ -210,7 +210,7 @@ class Plan:
         tensors = [item for item in args if isinstance(item, torch.Tensor)]
         if not isinstance(value, torch.Tensor) or not self._moves(value) or value.dtype != torch.float64:
             return None
-        if torch.broadcast_shapes(*(item.shape for item in tensors)) != value.shape:
+        if np.broadcast_shapes(*(item.shape for item in tensors)) != value.shape:
             return None
         return value
 
@@ -312,7 +312,7 @@ def _into(ufunc: Any, args: Sequence[Any], out: Any) -> Call:
 
 
 def _sum(array: Any, axes: Any, keep: bool, out: Any) -> None:
-    np.add.reduce(array, axes, None, out, keep)
+    np.add.reduce(array, axis=axes, out=out, keepdims=keep)
 
 
 def _embedded(args: list[Any], out: Any) -> list[Call]:

@@ -78,7 +78,8 @@ class Tempered:
     ) -> tuple[torch.Tensor, float, list[_Stage]]:  # fmt: skip
         """Raise the power from 0 to 1; choose powers and tuning unless they are known."""
         compiled.position.copy_(start)
-        power, evidence, stages = 0.0, 0.0, []
+        power, evidence = 0.0, 0.0
+        stages: list[_Stage] = []
         step = DualAveraging(0.5, self.kernel.acceptance) if self.kernel.acceptance else None
         while power < 1:
             compiled.power.fill_(power)

@@ -216,7 +216,7 @@ class Replicated(Program):
         self.rows = rows
 
     def __iter__(self) -> Steps:
-        return iter(self.function(self.rows[0]))
+        return (yield from self.function(self.rows[0]))
 
     def segment(self, state: Any, time: int) -> Steps:
         """Return the generator for the first data set."""

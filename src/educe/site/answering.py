@@ -162,10 +162,12 @@ async def _ask(
                 await asyncio.to_thread(report_progress, site.database, Answered, row.id, samples.shown())
             if not cancelled and await asyncio.to_thread(wanted_cancel, site.database, Answered, row.id):
                 cancelled = True
-                session.stop()
+                session.stop()  # Softly: what was drawn by now is the answer.
     except asyncio.CancelledError:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         raise
     posterior: Posterior[Any] = task.result()
-    return result_json(question, posterior, method=method, lm=row.lm, seed=row.seed), cancelled
+    return result_json(
+        question, posterior, method=method, lm=row.lm, seed=row.seed
+    ), posterior.ledger.stopped_by == "interrupt"

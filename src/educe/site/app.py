@@ -142,7 +142,7 @@ def prepare(site: Site) -> None:
 
 def _warm(site: Site) -> None:
     """Make what the first readers would otherwise wait for."""
-    site.search.meaning()
+    site.search.refresh()
     for card in list_cards():
         if site.stopping.is_set():
             return

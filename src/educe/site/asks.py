@@ -125,6 +125,14 @@ def _fragment(site: Site, number: str) -> tuple[str, bool]:
     return render("_answer.html", row=row), row.state not in OPEN_STATES
 
 
+@router.get("/answers/{number}.json")
+def as_json(site: TheSite, number: AnswerId) -> AnswerObject:
+    """Return one answer; `result` is the object that ``educe ask --json`` prints."""
+    row = _find(site, number)
+    values = {name: getattr(row, name) for name in AnswerObject.model_fields if name != "url"}
+    return AnswerObject(**values, url=f"/answers/{number}")
+
+
 @router.get("/answers/{number}", response_class=HTMLResponse, include_in_schema=False)
 def show(site: TheSite, number: AnswerId) -> HTMLResponse:
     """Show one answer, live while it forms."""
@@ -139,14 +147,6 @@ def show(site: TheSite, number: AnswerId) -> HTMLResponse:
 async def events(request: Request, site: TheSite, number: AnswerId) -> Response:
     """Send the answer's fragment whenever it changes, as server-sent events."""
     return live(request, lambda: _fragment(site, number), site.stopping)
-
-
-@router.get("/answers/{number}.json")
-def as_json(site: TheSite, number: AnswerId) -> AnswerObject:
-    """Return one answer; `result` is the object that ``educe ask --json`` prints."""
-    row = _find(site, number)
-    values = {name: getattr(row, name) for name in AnswerObject.model_fields if name != "url"}
-    return AnswerObject(**values, url=f"/answers/{number}")
 
 
 @router.post("/answers/{number}/cancel", status_code=303, response_class=Response)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from educe.core import UsageError
-from educe.core.settings import data_dir, database_url, default_model, server_key
+from educe.core.settings import data_dir, database_url, default_model, server_key, site_url
+from educe.site.imports import ATOM_URL
+from educe.site.mail import MailConfig
 
 __all__ = ["Limits", "SiteConfig", "is_loopback"]
 
+SITE_ADDRESS = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")  # The page stands at the root of its host.
 LEAST_KEY = 16  # Characters; a shorter key can be guessed over a network.
 
 
@@ -103,11 +107,18 @@ class SiteConfig:
         Caps.
     log_texts : bool
         Write addresses with their query and the texts of errors into the log.
+    url : str or None
+        Address of the page as its readers write it, for links in mails; ``EDUCE_SITE_URL`` when left out. Without one,
+        mails can be sent only by a site that this machine alone reads.
+    mail : MailConfig
+        Mail server, sender, and how many mails may be asked for.
+    arxiv_url : str
+        Address of arXiv's query API, which submissions are looked up at.
 
     Raises
     ------
     UsageError
-        The site would listen to other machines without a key, or the key is short.
+        The site would listen to other machines without a key, the key is short, or `url` is no address.
 
     Examples
     --------
@@ -122,6 +133,9 @@ class SiteConfig:
     models: tuple[str, ...] = field(default_factory=lambda: (default_model(),))
     limits: Limits = field(default_factory=Limits)
     log_texts: bool = False
+    url: str | None = field(default_factory=site_url)
+    mail: MailConfig = field(default_factory=MailConfig)
+    arxiv_url: str = ATOM_URL
 
     def __post_init__(self) -> None:
         if self.key is None and not is_loopback(self.host):
@@ -133,4 +147,8 @@ class SiteConfig:
             raise UsageError(
                 f"The server key has {len(self.key)} characters. Give at least {LEAST_KEY}, for instance from "
                 "`python -c 'import secrets; print(secrets.token_urlsafe())'`."
+            )
+        if self.url is not None and not SITE_ADDRESS.fullmatch(self.url):
+            raise UsageError(
+                f"The page's address {self.url!r} is none. Write EDUCE_SITE_URL like https://papers.example.org."
             )

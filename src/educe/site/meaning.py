@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 __all__ = ["MeaningIndex", "stop_words"]
 
-DIMENSIONS = 96
+DIMENSIONS = 64
 OVERSAMPLED = 16
 ROUNDS = 3
 MOST_TERMS = 40_000

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, Response
+from markupsafe import Markup
 from sqlalchemy import select
 
 from educe.core import UsageError
 from educe.site.listing import HALF_LIFE, Listed, Page, Period, Selection, list_papers, neighbours, with_topics
-from educe.site.rendering import STATIC, page
+from educe.site.rendering import STATIC, page, render
 from educe.site.schema import Paper, Vote
 from educe.site.state import Site, site_of, topic_slug
 
@@ -135,14 +136,23 @@ def papers_in_order(site: Site, numbers: list[int]) -> list[Listed]:
         return with_topics(session, [papers[number] for number in numbers if number in papers])
 
 
+def _found_rows(request: Request, site: Site, numbers: list[int]) -> list[Markup]:
+    """Render rows of papers; for readers who are not signed in, each paper once until something changes."""
+    voted = voted_for(request, site)
+    rows = {} if site.signer.person(request) is not None else site.kept_rows()
+    missing = papers_in_order(site, [number for number in numbers if number not in rows])
+    for item in missing:
+        rows[item.paper.id] = render("_one_row.html", item=item, topic_slug=topic_slug, voted=voted)
+    return [Markup(rows[number]) for number in numbers if number in rows]  # noqa: S704  (rendered from templates)
+
+
 @router.get("/search", response_class=HTMLResponse)
 def search(request: Request, site: TheSite, q: Annotated[str, Query(max_length=400)] = "") -> HTMLResponse:
     """Show what a query finds; as a part of a page while one types."""
-    papers = papers_in_order(site, site.search.find(q)) if q.strip() else []
-    template = "_found.html" if request.headers.get("hx-request") else "search.html"
-    return page(
-        template, keep=True, papers=papers, wanted=q.strip(), topic_slug=topic_slug, voted=voted_for(request, site)
-    )
+    typing = bool(request.headers.get("hx-request"))
+    numbers = site.search.find(q, typing=typing) if q.strip() else []
+    template = "_found.html" if typing else "search.html"
+    return page(template, keep=True, rows=_found_rows(request, site, numbers), wanted=q.strip())
 
 
 @router.get("/about", response_class=HTMLResponse)

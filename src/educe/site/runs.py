@@ -107,6 +107,14 @@ def _fragment(site: Site, number: str) -> tuple[str, bool]:
     return render("_run.html", run=run, before=before, size=size), run.state not in OPEN_STATES
 
 
+@router.get("/runs/{number}.json")
+def as_json(site: TheSite, number: RunId) -> RunObject:
+    """Return one run with its report."""
+    run = _find(site, number)
+    values = {name: getattr(run, name) for name in RunObject.model_fields if name != "url"}
+    return RunObject(**values, url=f"/runs/{number}")
+
+
 @router.get("/runs/{number}", response_class=HTMLResponse, include_in_schema=False)
 def show(request: Request, site: TheSite, number: RunId) -> HTMLResponse:
     """Show one run, live while it lasts."""
@@ -119,14 +127,6 @@ def show(request: Request, site: TheSite, number: RunId) -> HTMLResponse:
 async def events(request: Request, site: TheSite, number: RunId) -> Response:
     """Send the run's fragment whenever it changes, as server-sent events."""
     return live(request, lambda: _fragment(site, number), site.stopping)
-
-
-@router.get("/runs/{number}.json")
-def as_json(site: TheSite, number: RunId) -> RunObject:
-    """Return one run with its report."""
-    run = _find(site, number)
-    values = {name: getattr(run, name) for name in RunObject.model_fields if name != "url"}
-    return RunObject(**values, url=f"/runs/{number}")
 
 
 @router.get("/runs/{number}/figure.svg", response_class=Response, responses={200: {"content": {"image/svg+xml": {}}}})

@@ -19,6 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 __all__ = [
     "OPEN_STATES",
     "STATES",
+    "Allowance",
     "Answered",
     "Base",
     "Mail",
@@ -289,6 +290,8 @@ class Mail(Base):
         Of the mail, once it is built.
     error : str or None
         What the server said.
+    payload : dict
+        What the mail is made of when its turn comes; no token stands in it.
     """
 
     __tablename__ = "mails"
@@ -306,6 +309,27 @@ class Mail(Base):
     changed: Mapped[int] = mapped_column(BigInteger, default=now)
     message_id: Mapped[str | None] = mapped_column(String(200))
     error: Mapped[str | None] = mapped_column(Text)
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default=text("'{}'"))
+
+
+class Allowance(Base):
+    """How much of a daily allowance is used.
+
+    Parameters
+    ----------
+    name : str
+        Whose: ``"mail:all"``, ``"mail:domain:example.org"``, ``"submit:7"``; addresses of the network as a keyed hash.
+    day : int
+        Days since 1970, UTC.
+    count : int
+        How often.
+    """
+
+    __tablename__ = "allowances"
+
+    name: Mapped[str] = mapped_column(String(300), primary_key=True)
+    day: Mapped[int] = mapped_column(Integer, primary_key=True)
+    count: Mapped[int] = mapped_column(Integer, default=0)
 
 
 class Run(Base):

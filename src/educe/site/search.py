@@ -1,8 +1,11 @@
 """Search over titles, authors, summaries, claims and abstracts: by words, by meaning, and both merged.
 
-By words: SQLite's FTS5 with BM25, or PostgreSQL's full-text search; the last word counts as the beginning of one, for
-search as one types. By meaning: `educe.site.meaning`. The two orders are merged by reciprocal rank
-(Cormack, Clarke and Büttcher 2009): a paper scores the sum of 1 / (60 + its rank), so that no scale has to be matched.
+By words: while one types, the short texts in memory (`educe.site.words`); once the query is sent, also the database's
+index of everything, SQLite's FTS5 with BM25 or PostgreSQL's full-text search. By meaning: `educe.site.meaning`. The
+orders are merged by reciprocal rank (Cormack, Clarke and Büttcher 2009): a paper scores the sum of 1 / (60 + its rank),
+so that no scale has to be matched.
+
+The indexes in memory are read once and again when papers came or went; meanwhile the old ones answer.
 """
 
 from __future__ import annotations
@@ -11,17 +14,21 @@ import re
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from sqlalchemy import TextClause, func, select, text
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from educe.site.database import Database
 from educe.site.meaning import MeaningIndex, stop_words
 from educe.site.schema import Paper
+from educe.site.words import Entry, WordIndex, words_in
 
 __all__ = ["Search", "reciprocal_rank", "words_of"]
 
 RANK_OFFSET = 60
+FEW = 5
 DEPTH = 50  # Papers taken from each order before they are merged.
 MOST_WORDS = 12
 MOST_CHARACTERS = 200
@@ -60,7 +67,7 @@ def words_of(query: str) -> list[str]:
     >>> words_of("The Weibull-mixture OR \\"x\\"*")
     ['weibull', 'mixture', 'x']
     """
-    words = re.findall(r"\w+", query[:MOST_CHARACTERS].lower())[:MOST_WORDS]
+    words = words_in(query[:MOST_CHARACTERS])[:MOST_WORDS]
     return [word for word in words if word not in stop_words()] or words
 
 
@@ -89,13 +96,21 @@ def reciprocal_rank(orders: Iterable[Sequence[int]]) -> list[int]:
     return sorted(scores, key=lambda number: -scores[number])
 
 
+class _Indexes(NamedTuple):
+    """What is kept in memory, and of which papers: how many, the last one, the sum of their numbers."""
+
+    shape: tuple[object, ...]
+    words: WordIndex
+    meaning: MeaningIndex
+
+
 class Search:
-    """Both indexes of one site.
+    """All indexes of one site.
 
     Parameters
     ----------
     database : Database
-        Holds the index of words.
+        Holds the papers and the index of their whole text.
     folder : Path
         Keeps the index of meaning between starts.
     """
@@ -103,12 +118,11 @@ class Search:
     def __init__(self, database: Database, folder: Path) -> None:
         self._database = database
         self._path = folder / "meaning.npz"
-        self._index: MeaningIndex | None = None
+        self._kept: _Indexes | None = None
         self._seen = -1
-        self._shape: tuple[object, ...] = ()
         self._lock = threading.Lock()
 
-    def find(self, query: str, limit: int = 20) -> list[int]:
+    def find(self, query: str, limit: int = 20, *, typing: bool = False) -> list[int]:
         """Return the row numbers of the best papers.
 
         Parameters
@@ -117,47 +131,44 @@ class Search:
             What a reader typed.
         limit : int
             How many at most.
+        typing : bool
+            The query goes on: only what lies in memory is asked.
         """
         words = words_of(query)
         if not words:
             return []
-        with self._database.read() as session:
-            by_words = self.by_words(session, words, typing=not query[-1:].isspace())
+        indexes = self._indexes()
+        stems = [_stem(word) for word in words]
+        orders = [indexes.words.find(stems, DEPTH)]
+        if not typing or not orders[0]:
+            with self._database.read() as session:
+                orders.append(self.by_words(session, stems))
         # One short word is rarely a meaning yet, and has no neighbours that a reader would expect.
-        by_meaning = self.meaning().nearest(words, DEPTH) if len(words[-1]) > 2 or len(words) > 1 else []
-        return reciprocal_rank([by_words, by_meaning])[:limit]
+        if len(words) > 1 or len(words[0]) > 3:
+            orders.append(indexes.meaning.nearest(words, DEPTH))
+        return reciprocal_rank(orders)[:limit]
 
-    def by_words(self, session: Session, words: Sequence[str], *, typing: bool) -> list[int]:
-        """Return the papers that hold all words, best first; where there are few, then those that hold any.
+    def by_words(self, session: Session, stems: Sequence[str]) -> list[int]:
+        """Ask the database for papers that hold all words; where there are few, then for those that hold any.
 
         Parameters
         ----------
         session : Session
             To read with.
-        words : sequence of str
-            From `words_of`.
-        typing : bool
-            The last word may go on.
+        stems : sequence of str
+            Beginnings of words, in lower case.
         """
         found: list[int] = []
-        for joined in (" AND ", " OR ") if len(words) > 1 else (" AND ",):
-            if len(found) >= 5:
+        for sqlite, postgresql in ((" AND ", " & "), (" OR ", " | "))[: 2 if len(stems) > 1 else 1]:
+            if len(found) >= FEW:
                 break
-            statement, values = self._statement(words, typing, joined)
-            more = session.scalars(statement, values).all()
+            if self._database.is_sqlite:
+                statement, text_query = _SQLITE, sqlite.join(f'"{stem}"*' for stem in stems)
+            else:
+                statement, text_query = _POSTGRESQL, postgresql.join(f"{stem}:*" for stem in stems)
+            more = session.scalars(statement, {"query": text_query, "depth": DEPTH}).all()
             found += [number for number in more if number not in found]
         return found
-
-    def _statement(self, words: Sequence[str], typing: bool, joined: str) -> tuple[TextClause, dict[str, object]]:
-        # Beginnings of words stand in for stems: "model" also finds "models", and "models" is looked up as "model".
-        stems = [re.sub(r"(?<=[a-rt-z]{3})s$", "", word) for word in words]
-        if self._database.is_sqlite:
-            terms = [
-                f'"{word}"*' if len(word) > 3 or (typing and last) else f'"{word}"' for word, last in _ended(stems)
-            ]
-            return _SQLITE, {"query": joined.join(terms), "depth": DEPTH}
-        terms = [f"{word}:*" if len(word) > 3 or (typing and last) else word for word, last in _ended(stems)]
-        return _POSTGRESQL, {"query": {" AND ": " & ", " OR ": " | "}[joined].join(terms), "depth": DEPTH}
 
     def similar(self, number: int, limit: int = 5) -> list[int]:
         """Return the papers nearest in meaning to one paper.
@@ -169,50 +180,71 @@ class Search:
         limit : int
             How many at most.
         """
-        return self.meaning().similar(number, limit)
+        return self._indexes().meaning.similar(number, limit)
 
-    def meaning(self) -> MeaningIndex:
-        """Return the index of meaning, brought up to date with the database."""
-        content = self._database.content()
-        if self._index is None or self._seen != content:
-            with self._lock:
-                if self._index is None or self._seen != content:
-                    self._index = self._updated()
-                    self._seen = content
-        return self._index
+    def refresh(self) -> None:
+        """Bring the indexes in memory up to date with the database now."""
+        with self._lock:
+            content = self._database.content()
+            self._kept = self._updated(self._kept)
+            self._seen = content
 
-    def _updated(self) -> MeaningIndex:
+    def _indexes(self) -> _Indexes:
+        if self._kept is None:
+            self.refresh()
+        elif self._seen != self._database.content() and self._lock.acquire(blocking=False):
+            # Nobody waits for it: the old indexes answer until the new ones are there.
+            self._seen = self._database.content()
+            threading.Thread(target=self._refresh_held, name="educe-search", daemon=True).start()
+        assert self._kept is not None
+        return self._kept
+
+    def _refresh_held(self) -> None:
+        try:
+            self._kept = self._updated(self._kept)
+        except SQLAlchemyError:
+            self._seen = -1  # The database is away or closed; the next search tries again.
+        finally:
+            self._lock.release()
+
+    def _updated(self, old: _Indexes | None) -> _Indexes:
+        shown = Paper.hidden == 0
         with self._database.read() as session:
-            # Most changes are votes and runs: then the same papers are there, and a sum tells it without reading them.
-            shape = tuple(
-                session.execute(
-                    select(func.count(), func.max(Paper.id), func.sum(Paper.id)).where(Paper.hidden == 0)
-                ).one()
+            # Most changes are votes and runs: the same papers are there, and three numbers tell it.
+            counted = select(func.count(), func.max(Paper.id), func.sum(Paper.id)).where(shown)
+            shape = tuple(session.execute(counted).one())
+            if old is not None and old.shape == shape:
+                return old
+            short = (Paper.id, Paper.title, Paper.authors, Paper.summary, Paper.claim)
+            rows = session.execute(select(*short).where(shown).order_by(Paper.id)).all()
+            words = WordIndex(
+                Entry(number, title, authors, f"{summary or ''} {claim or ''}")
+                for number, title, authors, summary, claim in rows
             )
-            if self._index is not None and shape == self._shape:
-                return self._index
-            self._shape = shape
-            numbers = list(session.scalars(select(Paper.id).where(Paper.hidden == 0).order_by(Paper.id)))
-            index = self._index or MeaningIndex.load(self._path)
-            if index is not None and index.fits(numbers):
-                return index
-            columns = (Paper.id, Paper.title, Paper.summary, Paper.claim, Paper.abstract)
-            if index is not None and index.covers(numbers):
-                fresh = sorted(set(numbers) - set(index.numbers.tolist()))
-                rows = [
-                    row
-                    for start in range(0, len(fresh), 500)
-                    for row in session.execute(select(*columns).where(Paper.id.in_(fresh[start : start + 500])))
-                ]
-                return index.extended(_texts(rows), numbers)
-            rows = list(session.execute(select(*columns).where(Paper.hidden == 0).order_by(Paper.id)))
-        index = MeaningIndex.build(_texts(rows))
+            meaning = self._meaning(session, old, words.numbers.tolist())
+        return _Indexes(shape, words, meaning)
+
+    def _meaning(self, session: Session, old: _Indexes | None, numbers: list[int]) -> MeaningIndex:
+        index = MeaningIndex.load(self._path) if old is None else old.meaning
+        if index is not None and index.fits(numbers):
+            return index
+        columns = (Paper.id, Paper.title, Paper.summary, Paper.claim, Paper.abstract)
+        if index is not None and index.covers(numbers):
+            fresh = sorted(set(numbers) - set(index.numbers.tolist()))
+            rows = [
+                row
+                for start in range(0, len(fresh), 500)
+                for row in session.execute(select(*columns).where(Paper.id.in_(fresh[start : start + 500])))
+            ]
+            return index.extended(_texts(rows), numbers)
+        index = MeaningIndex.build(_texts(session.execute(select(*columns).where(Paper.hidden == 0))))
         index.save(self._path)
         return index
 
 
-def _ended(words: Sequence[str]) -> list[tuple[str, bool]]:
-    return [(word, place == len(words) - 1) for place, word in enumerate(words)]
+def _stem(word: str) -> str:
+    # Beginnings of words stand in for stems: "model" also finds "models", and "models" is looked up as "model".
+    return re.sub(r"(?<=[a-rt-z]{3})s$", "", word)
 
 
 def _texts(rows: Iterable[Sequence[object]]) -> dict[int, str]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Site", "site_of", "topic_slug"]
 
+MOST_ROWS = 20_000  # About 2 KB each.
+
 
 def topic_slug(topic: str) -> str:
     """Return a topic's name in addresses.
@@ -64,6 +66,8 @@ class Site:
         The log.
     search : Search
         The two indexes.
+    rows : dict
+        Rendered rows of papers by row number, as readers see them who are not signed in; see `kept_rows`.
     stopping : asyncio.Event
         Set when the server is to end, so that live connections close.
     runner : Runner
@@ -80,6 +84,8 @@ class Site:
     search: Search = field(init=False)
     stopping: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     runner: Runner = field(init=False, repr=False)
+    rows: dict[int, str] = field(init=False, default_factory=dict)
+    _rows_content: int = field(init=False, default=-1)
     _topics: tuple[int, list[tuple[str, int]]] = field(init=False, default=(-1, []))
 
     def __post_init__(self) -> None:
@@ -88,6 +94,13 @@ class Site:
         self.signer = SessionSigner(self.secret)
         self.log = RequestLog(self.config.log_texts)
         self.search = Search(self.database, self.config.folder)
+
+    def kept_rows(self) -> dict[int, str]:
+        """Return the rendered rows that still hold, for reading and for adding to."""
+        content = self.database.content()
+        if self._rows_content != content or len(self.rows) > MOST_ROWS:
+            self.rows, self._rows_content = {}, content
+        return self.rows
 
     def topics(self) -> list[tuple[str, int]]:
         """Return all topics with their number of papers, largest first; counted once for each visible change."""

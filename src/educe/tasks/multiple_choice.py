@@ -1,6 +1,7 @@
 """Chains of sums with four lettered options, asked in two forms: with steps before the letter, or the letter at once.
 
-The content of a problem is its chain; the same chain posed openly by `chain_arithmetic` belongs to the same split. The
+The dial is the number of operations; at 0 the result is the start, and only its letter is to be found. The content of
+a problem is its chain; the same chain posed openly by `chain_arithmetic` belongs to the same split. The
 right option has each letter with probability 1/4, whatever the chain. Wrong options are what slips lead to: one off,
 ten off, an operation left out, addition for subtraction.
 """
@@ -24,7 +25,7 @@ class MultipleChoice(Family):
     name = "multiple_choice"
     summary = "Chains of sums with four lettered options; steps first, then the letter."
     kind = AnswerKind.CHOICE
-    difficulties = range(1, 7)
+    difficulties = range(7)
     default_difficulty = 2
     instruction = ""
     is_stepwise = True

@@ -15,7 +15,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -98,7 +97,7 @@ class Problem:
     steps: tuple[str, ...]
     choices: tuple[str, ...] = ()
     instruction: str = ""
-    data: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    data: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def id(self) -> str:

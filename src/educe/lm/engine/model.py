@@ -1,47 +1,48 @@
 """A Llama-family decoder: RMSNorm, rotary positions, grouped queries, SwiGLU.
 
-Source: Touvron et al. (2023), arXiv:2302.13971; grouped queries Ainslie et al. (2023), arXiv:2305.13245;
-joining attention over two parts by their log-sum-exp as in Dao et al. (2022), arXiv:2205.14135, and with a
-shared prefix as in Juravsky et al. (2024), arXiv:2402.05099.
+Source: Touvron et al. (2023), arXiv:2302.13971; grouped queries Ainslie et al. (2023), arXiv:2305.13245.
 
-`Llama` runs the layers and asks an attention object what each position attends to. `PromptAttention`
-reads a prompt and keeps its keys and values; `RowAttention` lets many rows go on from one prompt that is
-stored and multiplied once for all of them.
+`Llama` runs the layers over the positions of one step, a flat list whatever rows they belong to, and asks an
+attention object what each position attends to. A position's numbers do not depend on its neighbours, bit for bit:
+everything here works position by position, and the matrix products keep to the sizes for which `linear` promises it.
 
-A row's numbers do not depend on its neighbours, bit for bit in float32. That rests on three habits: matrix
-products have a multiple of four rows (below that the library switches kernels), a row's own part is cut
-into blocks of fixed length whose results are added in order, and all else works row by row.
+The pairs that rotary embedding turns lie side by side, so that a turn is a complex product; queries and keys both
+keep to that order, so their products are those of the published layout.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch.nn import functional
 
-from educe.lm.engine.weights import ModelConfig, Weights
+from educe.lm.engine.linear import Linear, packed, padded_rows
+from educe.lm.engine.policies import AllLayers, AsStored, ExitPolicy, WeightTransform
+from educe.lm.engine.weights import Weights
 
-__all__ = ["Attention", "Llama", "PromptAttention", "RowAttention", "SharedPrefix", "padded"]
-
-BLOCK = 64
-ROWS = 4
-
-
-def padded(rows: int) -> int:
-    """Round a number of rows up to what keeps results independent of it."""
-    return -(-rows // ROWS) * ROWS
+__all__ = ["Attention", "Llama"]
 
 
 class Attention(Protocol):
-    """What a layer asks: rotated queries (rows, length, heads, head_dim), keys and values with key-value heads."""
+    """What a layer asks; see `StepAttention`."""
 
-    def __call__(
-        self, layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
-    ) -> torch.Tensor:  # (rows, length, heads * head_dim)
+    def __call__(self, layer: int, queries: torch.Tensor, keys_values: torch.Tensor, out: torch.Tensor) -> None:
+        """Keep new keys and values, and write what the queries attend to into ``out``."""
         ...
+
+    def keep(self, layer: int, keys_values: torch.Tensor) -> None:
+        """Keep new keys and values without attending."""
+        ...
+
+
+class _Layer(NamedTuple):
+    attention_norm: torch.Tensor
+    query_key_value: Linear
+    attention_output: Linear
+    feed_forward_norm: torch.Tensor
+    gate_up: Linear
+    down: Linear
 
 
 class Llama:
@@ -51,12 +52,46 @@ class Llama:
     ----------
     weights : Weights
         Its parameters.
+    transform : WeightTransform, optional
+        What becomes of the matrices before they are packed.
+    exits : ExitPolicy, optional
+        When positions leave early.
+    kind : str
+        ``"int8"`` or ``"int4"`` to round the matrices of the layers to whole numbers; float32 or bfloat16 else, as they
+        come.
     """
 
-    def __init__(self, weights: Weights) -> None:
-        self.weights, self.config = weights, weights.config
+    def __init__(
+        self,
+        weights: Weights,
+        transform: WeightTransform | None = None,
+        exits: ExitPolicy | None = None,
+        kind: str = "",
+    ) -> None:
+        transform = transform or AsStored()
+        self.config, self.exits = weights.config, exits or AllLayers()
+        self._embedding, self._norm_weight = weights.embedding, weights.norm
+        self._layers = [
+            _Layer(
+                layer.attention_norm,
+                packed(transform(f"layers.{number}.query_key_value", layer.query_key_value), kind),
+                packed(transform(f"layers.{number}.attention_output", layer.attention_output), kind),
+                layer.feed_forward_norm,
+                packed(transform(f"layers.{number}.gate_up", layer.gate_up), kind),
+                packed(transform(f"layers.{number}.down", layer.down), kind),
+            )
+            for number, layer in enumerate(weights.layers)
+        ]
+        self._output = packed(transform("output", weights.output))
         half = torch.arange(0, self.config.head_dim, 2, dtype=torch.int64).float() / self.config.head_dim
-        self._frequencies = 1.0 / (self.config.rope_base**half)
+        angles = torch.arange(self.config.context)[:, None].float() * (1.0 / (self.config.rope_base**half))
+        # A table, since the library computes the last few of a row of cosines by another routine than the rest.
+        self._turns = torch.polar(torch.ones_like(angles), angles).to(self._embedding.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._embedding.device
 
     def hidden(self, tokens: torch.Tensor, positions: torch.Tensor, attention: Attention) -> torch.Tensor:
         """Run all layers and the last norm.
@@ -64,183 +99,58 @@ class Llama:
         Parameters
         ----------
         tokens, positions : Tensor
-            (rows, length) int64.
+            (n,) int64.
         attention : Attention
             What is attended to, and where keys and values are kept.
 
         Returns
         -------
         Tensor
-            (rows, length, width) float32.
+            (n, width) float32.
         """
-        config = self.config
-        rows, length = tokens.shape
-        angles = (positions[..., None].float() * self._frequencies).repeat(1, 1, 2)[:, :, None]
-        cosine, sine = angles.cos(), angles.sin()
-        sizes = [config.heads, config.key_value_heads, config.key_value_heads]
-        state = functional.embedding(tokens, self.weights.embedding)
-        for number, layer in enumerate(self.weights.layers):
-            stacked = _linear(self._norm(state, layer.attention_norm), layer.query_key_value)
-            queries, keys, values = torch.split(stacked.view(rows, length, -1, config.head_dim), sizes, 2)
-            attended = attention(number, _rotated(queries, cosine, sine), _rotated(keys, cosine, sine), values)
-            state = state + _linear(attended, layer.attention_output)
-            gate, up = _linear(self._norm(state, layer.feed_forward_norm), layer.gate_up).chunk(2, -1)
-            state = state + _linear(functional.silu(gate) * up, layer.down)
-        return self._norm(state, self.weights.norm)
+        config, count = self.config, len(tokens)
+        heads, both = config.heads, config.heads + config.key_value_heads
+        # Positions that only fill a row up may lie beyond the context.
+        turns = self._turns[positions.clamp(max=config.context - 1)][:, None]
+        scaled_turns = turns * config.head_dim**-0.5
+        state = functional.embedding(tokens, self._embedding).float()
+        filled = padded_rows(count)
+        if filled > count:
+            state = functional.pad(state, (0, 0, 0, filled - count))
+        attended = state.new_zeros(filled, heads * config.head_dim)
+        gone: torch.Tensor | None = None
+        for number, layer in enumerate(self._layers):
+            stacked = layer.query_key_value(self._norm(state, layer.attention_norm))[:count]
+            stacked = stacked.view(count, -1, config.head_dim)
+            _turn(stacked[:, :heads], scaled_turns)
+            _turn(stacked[:, heads:both], turns)
+            keys_values = stacked[:, heads:].view(count, 2, -1, config.head_dim)
+            if gone is not None and bool(gone.all()):
+                attention.keep(number, keys_values)
+                continue
+            attention(number, stacked[:, :heads], keys_values, attended[:count])
+            before = state
+            state = layer.attention_output(attended, state)
+            gate_up = layer.gate_up(self._norm(state, layer.feed_forward_norm))
+            gate, up = gate_up.chunk(2, -1)
+            state = layer.down(functional.silu(gate).mul_(up), state)
+            if gone is not None:
+                state[:count] = torch.where(gone[:, None], before[:count], state[:count])
+            leaving = self.exits.leaves(number, state[:count])
+            if leaving is not None:
+                gone = leaving if gone is None else gone | leaving
+        return self._norm(state, self._norm_weight)[:count]
 
     def _norm(self, state: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        return weight * (state * torch.rsqrt(state.square().mean(-1, keepdim=True) + self.config.norm_epsilon))
+        return functional.rms_norm(state, (self.config.width,), weight, self.config.norm_epsilon)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Turn hidden states (n, width) into logits (n, vocabulary), both float32."""
-        missing = padded(len(hidden)) - len(hidden)
-        filled = functional.pad(hidden, (0, 0, 0, missing)) if missing else hidden
-        return functional.linear(filled, self.weights.output)[: len(hidden)]
-
-    def read(self, tokens: Sequence[int]) -> tuple[SharedPrefix, torch.Tensor]:
-        """Read a prompt.
-
-        Parameters
-        ----------
-        tokens : sequence of int
-            The prompt, not empty.
-
-        Returns
-        -------
-        tuple of SharedPrefix and Tensor
-            Its keys and values, and the hidden states (length, width) float32.
-        """
-        attention = PromptAttention()
-        ids = torch.tensor([list(tokens)])
-        hidden = self.hidden(ids, torch.arange(len(tokens))[None], attention)
-        return SharedPrefix(attention.keys, attention.values), hidden[0]
+        missing = padded_rows(len(hidden)) - len(hidden)
+        filled = functional.pad(hidden, (0, 0, 0, missing)) if missing else hidden.contiguous()
+        return self._output(filled)[: len(hidden)]
 
 
-def _linear(state: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-    if matrix.dtype == torch.float32:
-        return functional.linear(state, matrix)
-    return functional.linear(state.to(matrix.dtype), matrix).float()
-
-
-def _rotated(heads: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
-    first, second = heads.chunk(2, -1)
-    return heads * cosine + torch.cat((-second, first), -1) * sine
-
-
-class SharedPrefix:
-    """Keys (key-value heads, head_dim, length) and values (key-value heads, length, head_dim) of a prompt, by layer."""
-
-    def __init__(self, keys: list[torch.Tensor], values: list[torch.Tensor]) -> None:
-        self.keys, self.values = keys, values
-        self.length = values[0].shape[1] if values else 0
-
-    def first(self, length: int) -> SharedPrefix:
-        """Return the first positions alone."""
-        if length == self.length:
-            return self
-        return SharedPrefix(
-            [keys[:, :, :length].contiguous() for keys in self.keys],
-            [values[:, :length].contiguous() for values in self.values],
-        )
-
-
-class PromptAttention:
-    """Causal attention within one prompt (rows = 1); keeps its keys and values."""
-
-    def __init__(self) -> None:
-        self.keys: list[torch.Tensor] = []
-        self.values: list[torch.Tensor] = []
-
-    def __call__(self, layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        self.keys.append(keys[0].permute(1, 2, 0).contiguous())
-        self.values.append(values[0].transpose(0, 1).contiguous())
-        attended = functional.scaled_dot_product_attention(
-            queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), is_causal=True, enable_gqa=True
-        )
-        return attended.transpose(1, 2).flatten(2)
-
-
-class RowAttention:
-    """Attention of many rows to one shared prefix and, causally, to each row's own positions.
-
-    Parameters
-    ----------
-    config : ModelConfig
-        Sizes.
-    prefix : SharedPrefix
-        What all rows share; may be of length 0.
-    rows : int
-        Number of rows, a multiple of 4.
-
-    Attributes
-    ----------
-    lengths : Tensor
-        (rows,) int64; own positions that each row has kept. The caller adds to it after each call of the model.
-    """
-
-    def __init__(self, config: ModelConfig, prefix: SharedPrefix, rows: int) -> None:
-        self.config, self.prefix = config, prefix
-        self.lengths = torch.zeros(rows, dtype=torch.int64)
-        # (rows, key-value heads, blocks, BLOCK, head_dim): each block is one product of fixed shape.
-        shape = (rows, config.key_value_heads, 0, BLOCK, config.head_dim)
-        self.keys = [torch.zeros(shape) for _ in range(config.layers)]
-        self.values = [torch.zeros(shape) for _ in range(config.layers)]
-
-    def prepare(self, length: int) -> torch.Tensor:
-        """Make room for ``length`` more positions of each row and return their positions (rows, length) in the text."""
-        self._own = self.lengths[:, None] + torch.arange(length)
-        blocks = int(self._own.max()) // BLOCK + 1
-        missing = blocks - self.keys[0].shape[2]
-        if missing > 0:
-            for cache in (self.keys, self.values):
-                cache[:] = [functional.pad(old, (0, 0, 0, 0, 0, missing)) for old in cache]
-        seen = torch.arange(self.keys[0].shape[2] * BLOCK) <= self._own[..., None]
-        hidden = torch.zeros(seen.shape).masked_fill_(~seen, -math.inf)
-        self._bias = hidden.view(len(seen), 1, length, 1, -1, BLOCK).permute(0, 1, 4, 2, 3, 5)
-        return self._own + self.prefix.length
-
-    def move(self, source: int, target: int) -> None:
-        """Copy a row into another row's place."""
-        self.lengths[target] = self.lengths[source]
-        for cache in (*self.keys, *self.values):
-            cache[target] = cache[source]
-
-    def shrink(self, rows: int) -> None:
-        """Keep the first rows alone."""
-        self.lengths = self.lengths[:rows]
-        self.keys = [cache[:rows] for cache in self.keys]
-        self.values = [cache[:rows] for cache in self.values]
-
-    def __call__(self, layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        rows, length, heads, head_dim = queries.shape
-        groups = self.config.key_value_heads
-        place = (torch.arange(rows)[:, None], slice(None), self._own // BLOCK, self._own % BLOCK)
-        self.keys[layer][place], self.values[layer][place] = keys, values
-        own_keys, own_values = self.keys[layer], self.values[layer]
-        blocks = own_keys.shape[2]
-        scaled = (queries * head_dim**-0.5).view(rows, length, groups, heads // groups, head_dim)
-
-        mine = scaled.transpose(1, 2).reshape(rows, groups, 1, -1, head_dim)
-        scores = mine.expand(-1, -1, blocks, -1, -1) @ own_keys.transpose(-1, -2)
-        scores = (scores.view(rows, groups, blocks, length, -1, BLOCK) + self._bias).flatten(3, 4)
-        largest = scores.amax((2, 4))
-        if self.prefix.length:
-            shared = scaled.permute(2, 0, 1, 3, 4).reshape(groups, -1, head_dim)
-            shared_scores = shared @ self.prefix.keys[layer]
-            shared_largest = shared_scores.amax(-1).view(groups, rows, -1).transpose(0, 1)
-            largest = torch.maximum(largest, shared_largest)
-
-        # With one maximum for both parts the merge of the two softmaxes is a plain sum of both.
-        weights = (scores - largest[:, :, None, :, None]).exp()
-        block_sums, block_means = weights.sum(-1), weights @ own_values
-        total, mean = block_sums[:, :, 0], block_means[:, :, 0]
-        for block in range(1, blocks):
-            total, mean = total + block_sums[:, :, block], mean + block_means[:, :, block]
-        if self.prefix.length:
-            common = largest.transpose(0, 1).reshape(groups, -1, 1)
-            shared_weights = (shared_scores - common).exp()
-            shared_mean = (shared_weights @ self.prefix.values[layer]).view(groups, rows, -1, head_dim)
-            total = total + shared_weights.sum(-1).view(groups, rows, -1).transpose(0, 1)
-            mean = mean + shared_mean.transpose(0, 1)
-        joined: torch.Tensor = (mean / total[..., None]).view(rows, groups, length, -1, head_dim)
-        return joined.transpose(1, 2).reshape(rows, length, -1)
+def _turn(heads: torch.Tensor, turns: torch.Tensor) -> None:
+    """Turn the pairs of (n, heads, head_dim) in place."""
+    torch.view_as_complex(heads.view(*heads.shape[:-1], -1, 2)).mul_(turns)

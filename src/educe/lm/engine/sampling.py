@@ -26,7 +26,8 @@ from educe.lm.completion import Sampling
 __all__ = ["Drawn", "draw", "uniform"]
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-FIRST_SORTED = 1024
+FLOORS = (2.0**-6, 2.0**-10, 2.0**-15)  # shares of the largest
+PIECE = 256
 
 
 class Drawn(NamedTuple):
@@ -74,6 +75,22 @@ def _keep_largest(weights: torch.Tensor, ordered: torch.Tensor, counts: torch.Te
     return weights * (above | ties)
 
 
+def _nucleus(weights: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Return each row's largest entries in falling order, enough for the wanted mass (rows, 1), zeros after them.
+
+    Sorting a whole vocabulary costs more than the layers; the entries above a small share of the largest are few.
+    """
+    for floor in FLOORS:
+        kept = weights >= floor
+        if bool((torch.where(kept, weights, 0).sum(-1, keepdim=True, dtype=torch.float64) >= wanted).all()):
+            row, column = kept.nonzero(as_tuple=True)
+            counts = kept.sum(-1)
+            found = weights.new_zeros(len(weights), int(counts.max()))
+            found[row, torch.arange(len(row)) - (counts.cumsum(0) - counts)[row]] = weights[row, column]
+            return found.sort(descending=True).values
+    return weights.sort(descending=True).values
+
+
 def _truncated(weights: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     """Apply top-k, top-p and min-p to weights (rows, vocabulary) whose largest is 1."""
     rows, size = weights.shape
@@ -82,13 +99,9 @@ def _truncated(weights: torch.Tensor, sampling: Sampling) -> torch.Tensor:
         weights = _keep_largest(weights, ordered, torch.full((rows,), sampling.top_k))
     if sampling.top_p < 1:
         wanted = sampling.top_p * weights.sum(-1, keepdim=True, dtype=torch.float64)
-        # Sorting a whole vocabulary costs more than the layers; a thousand tokens nearly always hold the mass.
-        for most in dict.fromkeys((min(FIRST_SORTED, size), size)):
-            ordered = weights.topk(most).values
-            counts = (ordered.cumsum(-1, dtype=torch.float64) < wanted).sum(-1) + 1
-            if most == size or int(counts.max()) <= most:
-                break
-        weights = _keep_largest(weights, ordered, counts.clamp(max=most))
+        ordered = _nucleus(weights, wanted)
+        counts = (ordered.cumsum(-1, dtype=torch.float64) < wanted).sum(-1) + 1
+        weights = _keep_largest(weights, ordered, counts.clamp(max=ordered.shape[-1]))
     if sampling.min_p > 0:
         weights = weights * (weights >= sampling.min_p)
     return weights
@@ -128,7 +141,10 @@ def draw(logits: torch.Tensor, seeds: Sequence[int], positions: Sequence[int], s
         return Drawn(*(column[:1] for column in twice))
     # Sums over an expanded row are made in another order than over a row that lies in memory.
     logits = logits.contiguous()
-    normaliser = logits.logsumexp(-1)
+    largest = logits.amax(-1, keepdim=True)
+    shifted = logits - largest
+    plain = shifted.exp()
+    normaliser = largest[:, 0] + _piece_sums(plain).sum(-1).log().float()
     if not bool(normaliser.isfinite().all()):
         raise BackendError("The model computed logits that are not numbers. Its file may be damaged: fetch it again.")
     if sampling.temperature == 0:
@@ -136,15 +152,45 @@ def draw(logits: torch.Tensor, seeds: Sequence[int], positions: Sequence[int], s
         logprobs = logits.gather(-1, tokens[:, None])[:, 0] - normaliser
         return Drawn(tokens, logprobs, torch.zeros_like(logprobs))
     # The quotient may overflow to -inf, which is right: the token has no mass at this temperature.
-    weights = ((logits - logits.amax(-1, keepdim=True)) / sampling.temperature).exp()
+    weights = plain if sampling.temperature == 1 else shifted.div_(sampling.temperature).exp_()
     weights = _truncated(weights, sampling)
-    cumulative = weights.cumsum(-1, dtype=torch.float64)
-    total = cumulative[:, -1:]
     number = torch.from_numpy(uniform(seeds, positions))[:, None]
-    # Rounding may carry the product up to the total, beyond the last token.
-    target = torch.minimum(number * total, total.nextafter(torch.zeros(1, dtype=torch.float64)))
-    chosen = torch.searchsorted(cumulative, target, right=True)
+    chosen, total = _inverse(weights, number)
     logprobs = logits.gather(-1, chosen)[:, 0] - normaliser
     unmodified = sampling.temperature == 1 and sampling.top_p == 1 and not sampling.top_k and not sampling.min_p
     drawn_from = logprobs if unmodified else (weights.gather(-1, chosen) / total)[:, 0].log().float()
     return Drawn(chosen[:, 0], logprobs, drawn_from)
+
+
+def _piece_sums(weights: torch.Tensor) -> torch.Tensor:
+    """Sums (rows, pieces) float64 over pieces of `PIECE` entries, the last filled up with zeros."""
+    missing = -weights.shape[-1] % PIECE
+    filled = torch.nn.functional.pad(weights, (0, missing)) if missing else weights
+    return filled.view(len(weights), -1, PIECE).sum(-1).double()
+
+
+def _inverse(weights: torch.Tensor, number: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the entry (rows, 1) at which the cumulative weight passes a share in [0, 1), and the total weight.
+
+    First the piece, then the entry in it: a running sum over a whole vocabulary costs more than all else here.
+    """
+    cumulative = _piece_sums(weights).cumsum(-1)
+    total = cumulative[:, -1:]
+    piece, rest = _passed(cumulative, number * total)
+    begin = piece * PIECE
+    places = (begin + torch.arange(PIECE)).clamp(max=weights.shape[-1] - 1)
+    inside = weights.gather(-1, places).double() * (begin + torch.arange(PIECE) < weights.shape[-1])
+    within = inside.cumsum(-1)
+    # The piece's sum was made in single precision and may differ in the last digits.
+    mass = cumulative.gather(-1, piece) - torch.where(piece > 0, cumulative.gather(-1, (piece - 1).clamp(min=0)), 0)
+    place, _ = _passed(within, rest / mass * within[:, -1:])
+    return begin + place, total
+
+
+def _passed(cumulative: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return where a running sum passes a target, and how far into that entry the target lies."""
+    # Rounding may carry the target up to the total, beyond the last entry with any weight.
+    target = torch.minimum(target, cumulative[:, -1:].nextafter(torch.zeros(1, dtype=torch.float64)))
+    chosen = torch.searchsorted(cumulative, target, right=True)
+    before = torch.where(chosen > 0, cumulative.gather(-1, (chosen - 1).clamp(min=0)), 0)
+    return chosen, target - before

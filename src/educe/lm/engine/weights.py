@@ -1,19 +1,19 @@
 """Weights of Llama-family models, from a GGUF file or a folder of safetensors.
 
 Both sources end in the same `Weights`: query, key and value stacked into one matrix, gate and up
-projection into another, all as float32 or with the matrices of the layers in bfloat16. The output
-matrix and the embedding stay float32: rounded logits would show in every log-probability.
+projection into another, as float32 or bfloat16.
 
-The converter to GGUF stores the query and key rows of each head with the two halves that rotate together
-interleaved; they are put back here. A tensor or setting that this version does not know is refused: a
-model that loads is computed as its authors meant. Not covered: rope scaling, biases, experts, other families.
+Query and key rows of each head are kept as GGUF stores them: the two of a pair that rotates together side by side.
+In safetensors they lie half a head apart and are moved here. A tensor or setting that this version does not know is
+refused: a model that loads is computed as its authors meant. Not covered: rope scaling, biases, experts, other
+families.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,17 @@ class Weights:
     norm: torch.Tensor
     output: torch.Tensor
 
+    def to(self, device: str) -> Weights:
+        """Return the weights on a device."""
+        if device == "cpu":
+            return self
+        layers = tuple(
+            LayerWeights(*(getattr(layer, part.name).to(device) for part in fields(layer))) for layer in self.layers
+        )
+        embedding = self.embedding.to(device)
+        output = embedding if self.output is self.embedding else self.output.to(device)
+        return Weights(self.config, embedding, layers, self.norm.to(device), output)
+
 
 # Name of each part: in GGUF below "blk.{layer}.", in safetensors below "model.layers.{layer}.".
 LAYER_NAMES = {
@@ -106,7 +117,7 @@ MODEL_NAMES = {
 }
 
 
-def load_weights(path: Path, dtype: torch.dtype) -> tuple[Weights, Tokenizer]:
+def load_weights(path: Path, dtype: torch.dtype, others: torch.dtype = torch.float32) -> tuple[Weights, Tokenizer]:
     """Load a model and its tokenizer.
 
     Parameters
@@ -115,6 +126,8 @@ def load_weights(path: Path, dtype: torch.dtype) -> tuple[Weights, Tokenizer]:
         A GGUF file, or a folder with ``config.json``, ``tokenizer.json`` and ``*.safetensors``.
     dtype : torch.dtype
         float32 or bfloat16, for the matrices of the layers.
+    others : torch.dtype
+        The same for the embedding and the output matrix. Norms are float32.
 
     Returns
     -------
@@ -125,7 +138,7 @@ def load_weights(path: Path, dtype: torch.dtype) -> tuple[Weights, Tokenizer]:
     DataError
         The model is not sound or of a kind that this version does not support.
     """
-    return _from_folder(path, dtype) if path.is_dir() else _from_gguf(path, dtype)
+    return _from_folder(path, dtype, others) if path.is_dir() else _from_gguf(path, dtype, others)
 
 
 def _unsupported(where: str, what: str) -> DataError:
@@ -135,7 +148,7 @@ def _unsupported(where: str, what: str) -> DataError:
     )
 
 
-def _from_gguf(path: Path, dtype: torch.dtype) -> tuple[Weights, Tokenizer]:
+def _from_gguf(path: Path, dtype: torch.dtype, others: torch.dtype) -> tuple[Weights, Tokenizer]:
     with GGUFFile(path) as file:
         architecture = file.get("general.architecture", str)
         if architecture != "llama":
@@ -163,18 +176,14 @@ def _from_gguf(path: Path, dtype: torch.dtype) -> tuple[Weights, Tokenizer]:
             return f"{MODEL_NAMES[part][0]}.weight" if layer is None else f"blk.{layer}.{LAYER_NAMES[part][0]}.weight"
 
         def fetch(part: str, layer: int | None) -> torch.Tensor:
-            matrix = file.tensor(name_of(part, layer))
-            if part in ("query", "key") and matrix.dim() == 2 and matrix.shape[0] % config.head_dim == 0:
-                pairs = matrix.view(-1, config.head_dim // 2, 2, matrix.shape[1])
-                matrix = pairs.transpose(1, 2).reshape(matrix.shape)
-            return matrix
+            return file.tensor(name_of(part, layer))
 
         return _assemble(
-            path.name, config, len(tokenizer.pieces), file.tensors, name_of=name_of, fetch=fetch, dtype=dtype
+            path.name, config, len(tokenizer.pieces), file.tensors, name_of=name_of, fetch=fetch, dtypes=(dtype, others)
         ), tokenizer
 
 
-def _from_folder(folder: Path, dtype: torch.dtype) -> tuple[Weights, Tokenizer]:
+def _from_folder(folder: Path, dtype: torch.dtype, others: torch.dtype) -> tuple[Weights, Tokenizer]:
     settings = read_json(folder / "config.json")
     if settings.get("model_type") != "llama":
         raise _unsupported(folder.name, f"the architecture {settings.get('model_type')!r}")
@@ -229,10 +238,14 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> tuple[Weights, Tokenizer]:
         tensor: torch.Tensor = homes[name].get_tensor(name)
         if not tensor.is_floating_point():
             raise _unsupported(folder.name, f"the quantised tensor {name!r}")
-        return tensor.float()
+        tensor = tensor.float()
+        if part in ("query", "key") and tensor.dim() == 2 and tensor.shape[0] % config.head_dim == 0:
+            halves = tensor.view(-1, 2, config.head_dim // 2, tensor.shape[1])
+            tensor = halves.transpose(1, 2).reshape(tensor.shape)
+        return tensor
 
     return _assemble(
-        folder.name, config, len(tokenizer.pieces), homes, name_of=name_of, fetch=fetch, dtype=dtype
+        folder.name, config, len(tokenizer.pieces), homes, name_of=name_of, fetch=fetch, dtypes=(dtype, others)
     ), tokenizer
 
 
@@ -244,9 +257,10 @@ def _assemble(
     *,
     name_of: Callable[[str, int | None], str],
     fetch: Callable[[str, int | None], torch.Tensor],
-    dtype: torch.dtype,
+    dtypes: tuple[torch.dtype, torch.dtype],
 ) -> Weights:
     config.check(where)
+    dtype, others = dtypes
     names = set(present)
     tied = name_of("output", None) not in names
     known = {name_of(part, None) for part in MODEL_NAMES}
@@ -269,7 +283,7 @@ def _assemble(
 
     width, inner = config.width, config.feed_forward
     queries, keys = config.heads * config.head_dim, config.key_value_heads * config.head_dim
-    embedding = part("embedding", None, None, width)
+    embedding = part("embedding", None, None, width).to(others)
     vocabulary = embedding.shape[0]
     if vocabulary < tokens:
         raise DataError(f"{where} has {vocabulary} embeddings for {tokens} tokens. Fetch it again.")
@@ -290,5 +304,5 @@ def _assemble(
         )
         for layer in range(config.layers)
     )
-    output = embedding if tied else part("output", None, vocabulary, width)
+    output = embedding if tied else part("output", None, vocabulary, width).to(others)
     return Weights(config, embedding, layers, part("norm", None, width), output)
