@@ -17,6 +17,7 @@ __all__ = ["cli", "main"]
 # Subcommands import torch and models; loading them on call keeps `educe --help` quick.
 COMMANDS = {
     "ask": "educe.cli.ask:ask",
+    "bench": "educe.cli.bench:bench",
     "doctor": "educe.cli.doctor:doctor",
     "methods": "educe.cli.methods:methods",
     "models": "educe.cli.models:models",
@@ -57,6 +58,7 @@ class LazyGroup(click.Group):
 
 SUMMARIES = {
     "ask": "Answer a question, or many, and say how sure the answer is.",
+    "bench": "Compare methods with the plain vote at equal cost.",
     "doctor": "Check this installation and say what to mend.",
     "methods": "List the methods and their options.",
     "models": "List, fetch and remove models.",

@@ -8,6 +8,8 @@ import click
 
 __all__ = ["serve", "site"]
 
+SENT_WORDS = {"sent": "sent", "failed": "failed", "waiting": "to be tried again later"}
+
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others demand a key.")
@@ -25,12 +27,14 @@ def serve(host: str, port: int, workers: int, models: tuple[str, ...], proxy: bo
 
     Listens to this machine alone; with another --host every request must carry EDUCE_SERVER_KEY.
     """
-    from educe.core.settings import default_model
-    from educe.site.config import SiteConfig
+    from educe.core.settings import default_model, server_key, site_url
+    from educe.site.config import SiteConfig, is_loopback
     from educe.site.server import serve as serve_site
 
-    config = SiteConfig(host=host, models=models or (default_model(),), log_texts=log_texts)
     name = f"[{host}]" if ":" in host else host
+    # Links in mails need an address; the one that is listened on is right while this machine alone reads the page.
+    local = f"http://{name}:{port}" if port and is_loopback(host) and server_key() is None else None
+    config = SiteConfig(host=host, models=models or (default_model(),), log_texts=log_texts, url=site_url() or local)
     click.echo(f"The page is at http://{name}:{port}/ and the API at http://{name}:{port}/v1. Ctrl-C stops.", err=True)
     serve_site(config, port, workers=workers, proxy=proxy)
 
@@ -106,3 +110,40 @@ def import_papers(
     finally:
         database.close()
     click.echo(f"{total.added} added, {total.revised} revised, {total.skipped} skipped")
+
+
+@site.command("send-digests")
+@click.option("--rhythm", type=click.Choice(["daily", "weekly"]), help="Only this rhythm; both when left out.")
+@click.option("--day", metavar="DAY", help="The issue of this day instead of the newest; of a weekly one a Monday.")
+def send_digests(rhythm: str | None, day: str | None) -> None:
+    """Send the digests that are due, and whatever else waits; each reader gets an issue once, however often this runs.
+
+    \b
+    educe site send-digests
+    educe site send-digests --rhythm weekly --day 2026-11-23
+
+    A running `educe serve` does this by itself, from 6:00 UTC on.
+    """
+    import asyncio
+
+    from educe.site.config import SiteConfig
+    from educe.site.digests import chosen_issues, enqueue
+    from educe.site.openai import ModelPool
+    from educe.site.postman import Postman, report_lost, senders_lock
+    from educe.site.state import Site
+
+    issues = chosen_issues(rhythm, day)
+    config = SiteConfig()
+    opened = Site(config, ModelPool.of(config.models))
+    try:
+        opened.database.migrate()
+        with senders_lock(opened) as mine:
+            # While a server runs, what is being sent is not lost.
+            for address, issue in report_lost(opened) if mine else []:
+                click.echo(f"{issue} to {address}: it is not known whether it was sent; not sent again", err=True)
+            made = sum(enqueue(opened, issue) for issue in issues)
+            states = asyncio.run(Postman(opened).send_waiting())
+    finally:
+        opened.database.close()
+    counts = ", ".join(f"{states[state]} {word}" for state, word in SENT_WORDS.items())
+    click.echo(f"{made} digests made; of all mails {counts}")
