@@ -8,7 +8,7 @@ STAMP := $(VENV)/.educe-installed
 # One test process per core, each with one thread: two threads in two processes would wait for one another.
 PYTEST := OMP_NUM_THREADS=1 EDUCE_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-.PHONY: help run setup model test check format bench serve docs clean
+.PHONY: help run setup model test check format bench serve abacus docs clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s $$'\t'
@@ -46,8 +46,11 @@ bench: model ## Run the benchmarks against their peers; results go into bench/re
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@set -e; for script in bench/*.py; do $(BIN)/python "$$script"; done
 
-serve: ## Serve the page and the API (not here yet)
-	@echo "The page and the server are not here yet; today there is the command: make run" >&2; exit 1
+serve: model ## Serve the page and the API on http://127.0.0.1:8000
+	$(BIN)/educe serve --lm smollm2-135m --lm abacus
+
+abacus: $(STAMP) ## Train the small reasoner again (about 30 minutes); its weights are in the package already
+	$(BIN)/python scripts/train_abacus.py
 
 docs: $(STAMP) ## Build the guide and the API reference into docs/_build
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html

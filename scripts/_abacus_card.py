@@ -221,15 +221,27 @@ def _table(rows: Sequence[Row], columns: Sequence[str]) -> list[str]:
     return [*lines, *("| " + " | ".join(cell(row[column]) for column in columns) + " |" for row in rows)]
 
 
+def _stage(
+    number: int, settings: Pretraining, shares: Mapping[str, float], levels: Mapping[str, tuple[int, int]]
+) -> str:
+    shown = ", ".join(f"{key} {value}" for key, value in asdict(settings).items())
+    whole = sum(shares.values())
+    parts = ", ".join(
+        f"{name} {part / whole:.0%} ({levels[name][0]} to {levels[name][1]})" for name, part in shares.items()
+    )
+    return (
+        f"Stage {number}: {shown}; {settings.steps * settings.batch:,} examples. Shares, with the difficulties trained "
+        f"at: {parts}.\n"
+    )
+
+
 def write_card(
     file: Path,
     *,
     name: str,
     sizes: Mapping[str, Any],
     seed: int,
-    settings: Pretraining,
-    weights: Mapping[str, float],
-    tops: Mapping[str, int],
+    stages: Sequence[Mapping[str, Any]],
     curve: Sequence[Mapping[str, float]],
     judged: Sequence[Mapping[str, float]],
     before: Sequence[Row],
@@ -242,14 +254,14 @@ def write_card(
     defaults = [row for row in table if row["default"]]
     after = np.mean([row["pass@1"] for row in defaults])
     load = os.getloadavg()[0]
-    shown = [row for row in curve if row["step"] % max(50, settings.steps // 12 // 50 * 50) == 0]
-    settings_shown = ", ".join(f"{key} {value}" for key, value in asdict(settings).items())
-    shares = ", ".join(
-        f"{family} {weight / sum(weights.values()):.0%} to {tops[family]}" for family, weight in weights.items()
-    )
+    every = max(1, len(curve) // 16)
+    steps = [
+        {"stage": row["stage"], "step": row["step"], "loss": row["loss"], "minutes": row["seconds"] / 60}
+        for row in curve[every - 1 :: every]
+    ]
+    described = [_stage(number, **stage) for number, stage in enumerate(stages, start=1)]
     losses = ", ".join(f"{row['loss']:.3f} at {row['step']:.0f}" for row in judged[:: max(1, len(judged) // 4)])
     defaults_shown = ", ".join(f"{row['family']} {row['difficulty']}" for row in defaults)
-    steps = [{"step": row["step"], "loss": row["loss"], "minutes": row["seconds"] / 60} for row in shown]
     accuracy = ["family", "difficulty", "problems", "samples", "pass@1", "spread", "greedy"]
     accuracy += ["coverage@4", "coverage@16", "coverage@64", "tokens"]
     judge = ["family", "base", "AUROC", "ECE", "Brier"]
@@ -264,14 +276,15 @@ def write_card(
         "",
         "## Training",
         "",
-        f"Seed {seed}; {threads} thread(s); {minutes['wall']:.1f} minutes of wall time, {minutes['processor']:.1f} of "
-        f"processor time; load of the machine at the end {load:.1f}; {platform.machine()}, torch {torch.__version__}. "
+        f"Seed {seed}; {threads} thread(s); {minutes['pretraining']:.1f} minutes of wall time for pretraining and "
+        f"{minutes['judges']:.1f} for the judges; load of the machine at the end {load:.1f}; {platform.machine()}, "
+        f"torch {torch.__version__}. "
         "The same seed gives the same weights on the same machine with the same number of threads.",
         "",
-        f"Pretraining: {settings_shown}. {settings.steps * settings.batch:,} examples, drawn afresh from the training "
-        f"split. Shares and highest difficulties: {shares}. The loss is per token of the solutions.",
+        *described,
+        "The loss is per token of the solutions; examples are drawn afresh from the training split.",
         "",
-        *_table(steps, ["step", "loss", "minutes"]),
+        *_table(steps, ["stage", "step", "loss", "minutes"]),
         "",
         "Self-evaluation: trained on its own answers to problems of the training split, marked by the checkers; loss "
         f"{losses}. Mean pass@1 over the families before {np.mean([row['pass@1'] for row in before]):.3f}, after "

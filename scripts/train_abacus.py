@@ -15,7 +15,7 @@ import argparse
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,15 +33,15 @@ from educe.learn.rollouts import Rollout, question_text, roll_out
 from educe.learn.self_evaluation import train_self_eval
 from educe.learn.word_tokenizer import END, token_id, train_tokenizer
 from educe.lm.decoder import Decoder, DecoderConfig
-from educe.tasks import FAMILIES, Family, Problem, stream
+from educe.tasks import Problem, stream
 
 PACKAGE = Path(__file__).parents[1] / "src" / "educe" / "lm"
 SIZES = {
     "abacus": DecoderConfig(vocabulary=0, layers=4, width=160, heads=5, feed_forward=432),
     "small": DecoderConfig(vocabulary=0, layers=3, width=56, heads=2, feed_forward=160),
 }
-# Shares of the examples. Facts from memory are learned soonest, looking things up in the question latest.
-WEIGHTS = {
+# Two stages. Families that are learned late (finding an option, rewriting, programs) have larger shares in the second.
+FIRST_SHARES = {
     "chain_arithmetic": 2.5,
     "large_arithmetic": 2.0,
     "brackets": 2.0,
@@ -55,37 +55,52 @@ WEIGHTS = {
     "multiple_choice": 1.2,
     "multiple_choice_at_once": 1.2,
 }
-# Training goes from the lowest difficulty to these.
-TOP_LEVELS = {
-    "chain_arithmetic": 6,
-    "large_arithmetic": 3,
-    "brackets": 4,
-    "linear_equations": 4,
-    "two_hop_facts": 3,
-    "three_hop_facts": 4,
-    "claims": 3,
-    "implications": 4,
-    "list_programs": 3,
-    "letters": 5,
-    "multiple_choice": 3,
-    "multiple_choice_at_once": 3,
+SECOND_SHARES = {
+    "chain_arithmetic": 1.0,
+    "large_arithmetic": 1.5,
+    "brackets": 2.5,
+    "linear_equations": 2.5,
+    "two_hop_facts": 0.4,
+    "three_hop_facts": 1.5,
+    "claims": 0.6,
+    "implications": 1.0,
+    "list_programs": 2.0,
+    "letters": 1.0,
+    "multiple_choice": 2.0,
+    "multiple_choice_at_once": 4.0,
 }
+# Lowest and highest difficulty trained at.
+FIRST_LEVELS = {
+    "chain_arithmetic": (1, 6),
+    "large_arithmetic": (1, 3),
+    "brackets": (1, 4),
+    "linear_equations": (1, 4),
+    "two_hop_facts": (1, 3),
+    "three_hop_facts": (1, 4),
+    "claims": (1, 3),
+    "implications": (1, 4),
+    "list_programs": (1, 3),
+    "letters": (3, 5),
+    "multiple_choice": (1, 3),
+    "multiple_choice_at_once": (1, 3),
+}
+SECOND_LEVELS = FIRST_LEVELS | {"multiple_choice": (0, 3), "multiple_choice_at_once": (0, 3)}
 VOCABULARY = 768
 CORPUS_PER_FAMILY = 4000
-STEPS, BATCH, RATE = 3600, 32, 3e-3
+FIRST, SECOND = (3600, 3e-3), (1400, 2e-3)  # steps and highest learning rate
+BATCH = 32
 ANSWERS_PER_PROBLEM = 4
 PROBLEMS_PER_FAMILY = {"self-eval": 250, "process-reward": 250}
-
-
-def level(rng: np.random.Generator, family: Family) -> int:
-    """Draw a difficulty to train at."""
-    return int(rng.integers(family.difficulties[0], TOP_LEVELS[family.name] + 1))
 
 
 def training_problems(seed: Seed, per_family: int) -> list[Problem]:
     """Draw problems of all families from the training split."""
     rng = seed.numpy()
-    return [next(stream(rng, name, level(rng, family))) for name, family in FAMILIES.items() for _ in range(per_family)]
+    return [
+        next(stream(rng, name, int(rng.integers(low, high + 1))))
+        for name, (low, high) in FIRST_LEVELS.items()
+        for _ in range(per_family)
+    ]
 
 
 def corpus(seed: Seed, per_family: int) -> Iterator[str]:
@@ -98,17 +113,20 @@ def corpus(seed: Seed, per_family: int) -> Iterator[str]:
 class Examples:
     """Questions and solutions in tokens, from the training split, by the shares above."""
 
-    def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
+    def __init__(
+        self, tokenizer: tokenizers.Tokenizer, shares: Mapping[str, float], levels: Mapping[str, tuple[int, int]]
+    ) -> None:
         self.tokenizer, self.end = tokenizer, token_id(tokenizer, END)
-        self.names = tuple(WEIGHTS)
-        self.shares = np.array(list(WEIGHTS.values())) / sum(WEIGHTS.values())
+        self.names, self.levels = tuple(shares), levels
+        self.shares = np.array(list(shares.values())) / sum(shares.values())
 
     def __call__(self, seed: Seed, n: int) -> list[Example]:
         rng = seed.numpy()
         problems = []
         for index in rng.choice(len(self.names), n, p=self.shares):
             name = self.names[int(index)]
-            problems.append(next(stream(rng, name, level(rng, FAMILIES[name]))))
+            low, high = self.levels[name]
+            problems.append(next(stream(rng, name, int(rng.integers(low, high + 1)))))
         prompts = self.tokenizer.encode_batch([question_text(problem.prompt) for problem in problems])
         solutions = self.tokenizer.encode_batch([problem.solution for problem in problems])
         return [(p.ids, [*s.ids, self.end]) for p, s in zip(prompts, solutions, strict=True)]
@@ -128,20 +146,29 @@ def show(row: Any) -> None:
         print(json.dumps({key: round(value, 4) for key, value in row.items()}), flush=True)
 
 
-def train(name: str, out: Path, work: Path, seed: Seed, share: float, steps: int) -> None:
+def train(name: str, out: Path, work: Path, seed: Seed, share: float) -> None:
     """Train one model and write it with its heads and its card."""
-    began, cpu = time.monotonic(), time.process_time()
     out.mkdir(parents=True, exist_ok=True)
     work.mkdir(parents=True, exist_ok=True)
     few = max(2, round(CORPUS_PER_FAMILY * min(1.0, 10 * share)))
     tokenizer = train_tokenizer(corpus(seed.child("corpus"), few), VOCABULARY, out)
     decoder = Decoder(replace(SIZES[name], vocabulary=tokenizer.get_vocab_size()), seed)
     print(json.dumps(decoder.describe()), flush=True)
-    draw = Examples(tokenizer)
-    settings = Pretraining(
-        steps=max(20, round(steps * share)), batch=BATCH, learning_rate=RATE, warmup=min(100, round(steps * share / 5))
-    )
-    curve = pretrain_decoder(decoder, draw, settings, seed=seed, folder=work, told=show)
+    curve: list[dict[str, float]] = []
+    stages = []
+    pretraining = 0.0  # seconds, those before a kill included
+    for number, ((most, rate), shares, levels) in enumerate(
+        ((FIRST, FIRST_SHARES, FIRST_LEVELS), (SECOND, SECOND_SHARES, SECOND_LEVELS)), start=1
+    ):
+        steps = max(20, round(most * share))
+        settings = Pretraining(steps=steps, batch=BATCH, learning_rate=rate, warmup=min(100, steps // 5))
+        draw = Examples(tokenizer, shares, levels)
+        at = seed if number == 1 else seed.child("second")
+        part = pretrain_decoder(decoder, draw, settings, seed=at, folder=work / f"stage-{number}", told=show)
+        pretraining += part[-1]["seconds"]
+        curve += [{"stage": number, **row} for row in part]
+        stages.append({"settings": settings, "shares": shares, "levels": levels})
+    began = time.monotonic()
     before = accuracy_table(decoder, tokenizer, problems=max(4, round(60 * share)), samples=4, defaults_only=True)
     answers = own_answers(
         decoder, tokenizer, seed.child("self-eval"), max(2, round(PROBLEMS_PER_FAMILY["self-eval"] * share))
@@ -156,7 +183,7 @@ def train(name: str, out: Path, work: Path, seed: Seed, share: float, steps: int
     )
     head = train_process_reward(decoder, tokenizer, answers, seed=seed)
     head.save(out / "heads" / "process_reward.safetensors")
-    minutes = {"wall": (time.monotonic() - began) / 60, "processor": (time.process_time() - cpu) / 60}
+    minutes = {"pretraining": pretraining / 60, "judges": (time.monotonic() - began) / 60}
     table = accuracy_table(decoder, tokenizer, problems=max(4, round(60 * share)), samples=max(4, round(64 * share)))
     judges = judge_table(decoder, tokenizer, head, problems=max(4, round(60 * share)))
     write_card(
@@ -164,9 +191,7 @@ def train(name: str, out: Path, work: Path, seed: Seed, share: float, steps: int
         name="abacus" if name == "abacus" else "abacus-small",
         sizes=decoder.describe(),
         seed=seed.root,
-        settings=settings,
-        weights=WEIGHTS,
-        tops=TOP_LEVELS,
+        stages=stages,
         curve=curve,
         judged=judged,
         before=before,
@@ -183,7 +208,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=tuple(SIZES), default="abacus", help="which of the two models")
     parser.add_argument("--seed", type=int, default=0, help="root of all draws")
-    parser.add_argument("--steps", type=int, default=STEPS, help="updates of pretraining")
     parser.add_argument("--share", type=float, default=1.0, help="share of the steps and samples, for a quick try")
     parser.add_argument("--out", type=Path, help="where the model goes; the package when left out")
     parser.add_argument("--work", type=Path, help="where checkpoints go; build/abacus when left out")
@@ -191,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(threads())
     default = PACKAGE / ("abacus" if given.size == "abacus" else "abacus_small")
     work = given.work or Path(__file__).parents[1] / "build" / default.name
-    train(given.size, given.out or default, work, Seed(given.seed).child("abacus"), given.share, given.steps)
+    train(given.size, given.out or default, work, Seed(given.seed).child("abacus"), given.share)
 
 
 if __name__ == "__main__":

@@ -245,6 +245,30 @@ async def test_beginning_of_an_answer_is_marked_for_continuation() -> None:
     assert (body["continue_final_message"], body["add_generation_prompt"]) == (True, False)
 
 
+@pytest.mark.parametrize(
+    ("told", "stop", "stopped_at"),
+    [
+        ({"stop_reason": "\n"}, "\n", "\n"),  # vLLM
+        ({"stop_reason": None}, "\n", None),
+        ({"stop_reason": 151645}, "\n", None),
+        ({"matched_stop": "\n"}, "\n", "\n"),  # SGLang
+        ({"stopping_word": ""}, "\n", None),  # llama.cpp
+        ({}, "\n", ""),
+        ({}, (), None),
+    ],
+)
+async def test_a_stop_text_is_told_from_the_models_own_end(told: Any, stop: Any, stopped_at: str | None) -> None:
+    def respond(asked: Any, reply: Any) -> None:
+        last = text_chunk("", None, "stop")
+        last["choices"][0] |= told
+        reply.events([text_chunk("a", -0.5), last, usage(3, 2), "[DONE]"])
+
+    with serving(respond) as here:
+        async with model_of(here.url) as lm:
+            (row,) = await lm.sample("Once", stop=stop)
+    assert (row.text, row.finish, row.stopped_at) == ("a", "stop", stopped_at)
+
+
 async def test_server_that_does_not_stream_is_accepted() -> None:
     def text(asked: Any, reply: Any) -> None:
         shape = {"tokens": ["a", "b"], "token_logprobs": [-1.0, -2.0]}
@@ -707,6 +731,7 @@ async def test_continuation_of_an_answer_is_never_dropped() -> None:
         async with model_of(here.url) as lm:
             with pytest.raises(CapabilityError, match="continue_final_message"):
                 await lm.sample([*CHAT, {"role": "assistant", "content": "It is"}])
+            assert "continuation" not in lm.capabilities
 
 
 async def test_other_name_of_max_tokens() -> None:

@@ -180,6 +180,66 @@ def test_the_sync_face_works_inside_a_running_loop():
     assert asyncio.run(notebook())[0].text == "4"
 
 
+async def test_rows_that_go_on_are_no_further_samples():
+    session = Session(FakeLM(by_seed), Budget(samples=3), trace=True)
+    assert len(await session.sample(PROMPT, n=3)) == 3
+    begun = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    assert len(await session.sample(begun, n=3, continues=3)) == 3
+    assert (session.ledger.samples, session.ledger.calls, session.stopped) == (3, 2, None)
+    # Two more would be samples: they are denied, the one that goes on is not.
+    assert len(await session.sample(begun, n=3, continues=1)) == 1
+    assert session.stopped == "samples"
+    assert await session.sample(PROMPT) == []
+    assert len(await session.sample(begun, n=2, continues=2)) == 2
+    assert session.ledger.samples == 3
+    assert [event.continues for event in session.events] == [0, 3, 1, 2]
+
+
+async def test_rows_that_go_on_obey_all_other_limits():
+    session = Session(FakeLM(by_seed), Budget(samples=1, calls=2))
+    await session.sample(PROMPT, n=2)
+    assert session.stopped == "samples"
+    assert len(await session.sample(PROMPT, n=1, continues=1)) == 1
+    assert await session.sample(PROMPT, n=1, continues=1) == []
+    assert session.stopped == "calls"
+    session = Session(FakeLM(by_seed), Budget(samples=1))
+    await session.sample(PROMPT, n=2)
+    session.stop()
+    assert await session.sample(PROMPT, n=1, continues=1) == []
+    assert session.ledger.stopped_by == "interrupt"
+
+
+async def test_requests_side_by_side_end_together_at_the_token_limit():
+    lm = FakeLM(lambda prompt, seed: "x" * 4000, delay=0.001, chunk_tokens=1)
+    session = Session(lm, Budget(tokens=200))
+    rows = await asyncio.gather(*(session.sample(f"p{number}", max_tokens=4000) for number in range(8)))
+    assert session.stopped == "tokens"
+    assert all(row.finish == "budget" for part in rows for row in part)
+    # Each of the others may have had one chunk under way.
+    assert session.ledger.tokens <= 200 + 8
+    assert lm.open_rows == 0
+
+
+async def test_other_work_is_cut_by_time_and_interrupt():
+    session = Session(FakeLM(by_seed), Budget(seconds=0.05))
+    await session.sample(PROMPT)
+    await asyncio.wait_for(session.watched(asyncio.sleep(30)), 10)
+    assert session.stopped == "seconds"
+
+
+@pytest.mark.parametrize("prompt", [PROMPT, [{"role": "user", "content": "a"}]])
+async def test_what_ended_a_row_is_told(prompt):
+    lm = FakeLM(lambda prompt, seed: "one\ntwo")
+    (cut,) = await lm.sample(prompt, stop=["\n"])
+    (whole,) = await lm.sample(prompt, stop=["three"])
+    (short,) = await lm.sample(prompt, stop=["\n"], max_tokens=2)
+    assert [(row.text, row.finish, row.stopped_at) for row in (cut, whole, short)] == [
+        ("one", "stop", "\n"),
+        ("one\ntwo", "stop", None),
+        ("on", "length", None),
+    ]
+
+
 @pytest.mark.parametrize("bad", [{"n": 0}, {"n": -3}, {"max_tokens": 0}, {"temperature": -1}])
 async def test_bad_requests_are_refused_before_anything_is_spent(bad):
     session = Session(FakeLM(by_seed))

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from educe.core import UsageError
-from educe.lm import Sampling, TabularLM
+from educe.core import Seed, UsageError, run_sync
+from educe.lm import Completion, Sampling, TabularLM
 
 TABLE = {
     "": {"a": 0.5, "b": 0.3, "": 0.2},
@@ -92,3 +92,25 @@ def test_too_many_completions_are_refused():
     coin = TabularLM(lambda prompt, text: {"0": 0.5, "1": 0.5})
     with pytest.raises(UsageError, match="more than"):
         list(coin.completions("go", max_tokens=30, most=1000))
+
+
+def test_an_assistants_beginning_is_text_so_far():
+    lm = TabularLM({"": {"a": 0.5, "b": 0.5}, "a": {"c": 1.0}, "b": {"d": 1.0}})
+    chat = [{"role": "user", "content": "go"}]
+    begun = [*chat, {"role": "assistant", "content": "a"}]
+    assert lm.probability(chat, "ac") == 0.5
+    assert lm.probability(begun, "c") == 1.0
+    assert {row.text for row in lm.sample_sync(begun, n=5)} == {"c"}
+
+
+def test_rows_are_drawn_alike_whatever_stands_beside_them():
+    lm = TabularLM({"": {"a": 0.3, "b": 0.7}, "a": {"c": 0.2, "d": 0.3, "e": 0.5}, "b": {"f": 0.4, "g": 0.6}})
+    together = lm.sample_sync("go", n=40, temperature=0.8, seed=3)
+    for number, row in enumerate(together):
+        seeds = [Seed(3).child("row", number).bits()]
+        alone = run_sync(_collected(lm, seeds))
+        assert (row.tokens, row.sampling_logprobs) == (alone.tokens, alone.sampling_logprobs)
+
+
+async def _collected(lm, seeds):
+    return Completion.of_chunks([chunk async for chunk in lm.stream("go", seeds, Sampling(temperature=0.8))])

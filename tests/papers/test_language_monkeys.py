@@ -32,6 +32,7 @@ def test_exact_mixtures_are_fitted_as_by_another_program(report):
         assert found[name] == pytest.approx(misfit, abs=0.0015), name
 
 
+@pytest.mark.slow
 def test_the_seed_decides(report):
     assert run(Scale.SMOKE).checks == report.checks
 

@@ -5,6 +5,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
+import pytest
 
 from educe.core import Scale, Seed
 from educe.lm import FakeLM
@@ -24,6 +25,7 @@ def test_a_smoke_run_is_complete():
     assert stored["slug"] == "rpc" and len(stored["tables"]) == 3
 
 
+@pytest.mark.slow
 def test_the_seed_decides():
     one, two, other = run(Scale.SMOKE, 3), run(Scale.SMOKE, 3), run(Scale.SMOKE, 4)
     assert one.checks == two.checks and one.figures == two.figures != other.figures

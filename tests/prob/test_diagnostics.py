@@ -113,9 +113,10 @@ def test_chains_go_to_arviz(arviz):
 
 
 def test_a_run_shows_how_it_goes(capsys):
+    # A fifth of the warm-up brings the chains in, before there is anything to show.
     posterior = run(model(), hmc(chains=4, draws=20, warmup=20), seed=0, progress=True)
     shown = capsys.readouterr().err
-    assert "40/40" in shown and "acceptance" in shown and "divergences" in shown
+    assert "36/36" in shown and "acceptance" in shown and "divergences" in shown
     assert torch.equal(posterior.values["x"], run(model(), hmc(chains=4, draws=20, warmup=20), seed=0).values["x"])
 
     @program

@@ -1,6 +1,9 @@
 """A PostgreSQL cluster of our own, the site on both databases, and a client that needs no socket."""
 
+import asyncio
 import contextlib
+import email.message
+import email.policy
 import os
 import pwd
 import shutil
@@ -10,6 +13,7 @@ import tempfile
 import uuid
 from pathlib import Path
 
+import aiosmtpd.smtp
 import httpx
 import pytest
 from sqlalchemy import create_engine, text
@@ -187,3 +191,57 @@ def seeded(tmp_path):
     prepare(made)
     yield made
     made.database.close()
+
+
+class Mailbox:
+    """A real SMTP server in this event loop, and what it was given."""
+
+    def __init__(self):
+        self.received, self.addresses, self.replies, self.hold = [], [], {}, None
+        self.server = self.port = None
+
+    async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802
+        reply = self.replies.get(address)
+        if reply is None or reply.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return reply or "250 OK"
+
+    async def handle_DATA(self, server, session, envelope):  # noqa: N802
+        if self.hold is not None:
+            await self.hold(self, envelope)
+        self.received.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
+        self.addresses.extend(envelope.rcpt_tos)
+        return self.replies.get("DATA", "250 taken")
+
+    async def open(self, **options):
+        loop = asyncio.get_running_loop()
+        implicit = options.pop("implicit", None)
+        self.server = await loop.create_server(
+            lambda: aiosmtpd.smtp.SMTP(self, loop=loop, hostname="mail.test", **options), "127.0.0.1", 0, ssl=implicit
+        )
+        self.port = self.server.sockets[0].getsockname()[1]
+
+    @property
+    def url(self):
+        return f"smtp://127.0.0.1:{self.port}"
+
+    async def expect(self, count, seconds=30):
+        for _ in range(int(seconds / 0.02)):
+            if len(self.received) >= count:
+                break
+            await asyncio.sleep(0.02)
+        assert len(self.received) == count, self.addresses
+        return self.received[-1] if self.received else None
+
+    async def close(self):
+        self.server.close()
+        await self.server.wait_closed()
+
+
+@pytest.fixture
+async def mailbox():
+    """A mail server on loopback that takes everything."""
+    opened = Mailbox()
+    await opened.open()
+    yield opened
+    await opened.close()

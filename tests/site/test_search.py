@@ -133,11 +133,11 @@ def test_the_basis_is_that_of_the_singular_value_decomposition():
     from educe.site.meaning import _terms
 
     matrix = index._matrix([Counter(_terms(texts[row])) for row in range(25)]).to_dense().numpy()
-    exact = np.linalg.svd(matrix, full_matrices=False)[2]
+    exact = np.linalg.svd(matrix, compute_uv=False)
     rank = index.basis.shape[1]
-    # Same space: the projection on it loses nothing of the exact vectors.
-    inside = exact[:rank] @ index.basis
-    assert np.allclose(np.linalg.norm(inside, axis=1), 1, atol=1e-3)
+    assert rank == 7
+    # No space of this rank holds more of the matrix than the leading singular vectors do; ours may miss a thousandth.
+    assert np.sum((matrix @ index.basis) ** 2) >= 0.999 * np.sum(exact[:rank] ** 2)
     assert np.allclose(index.basis.T @ index.basis, np.eye(rank), atol=1e-4)
     assert np.allclose(np.linalg.norm(matrix, axis=1), 1, atol=1e-5)
 

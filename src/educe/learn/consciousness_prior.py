@@ -4,7 +4,8 @@ Bengio (2017), arXiv:1709.08568, is a theory paper; this is a concrete form of i
 two successive moments. For each target, heads of attention pick elements of the present; a table over the picks
 predicts the target's next value. Which targets are attended to is learned too: the objective is the information that
 picks give about them plus the entropy of attention, since accuracy alone would attend to what never changes.
-Afterwards attention is made hard, tables are refitted by counts and picks without support are dropped by BIC. Factors
+Afterwards attention is made hard, tables are refitted by counts and picks without support are dropped by the
+extended BIC; a last search changes one pick at a time. Factors
 with no pairwise information (exclusive or) give attention no gradient and are not found. `predictive_subspace` is the
 linear-Gaussian encoder whose objective is the same without a bottleneck: canonical correlations between the present
 and the next moment.
@@ -78,6 +79,9 @@ class ConsciousnessPrior:
         ``"mi"``: information about the target. ``"accuracy"``: log-probability alone, which attends to constants.
     diversity : float
         Weight of the entropy of attention over targets, >= 0.
+    restarts : int
+        Attention is trained so often, side by side; picks are chosen among what any of them found. A start whose
+        weights have the wrong sign locks on to distractors.
     steps : int
         Full-batch Adam steps, over which the temperature of attention falls.
     rate : float
@@ -108,6 +112,7 @@ class ConsciousnessPrior:
     n_picks: int = 2
     objective: str = "mi"
     diversity: float = 0.1
+    restarts: int = 8
     steps: int = 400
     rate: float = 0.05
     seed: int | Seed = 0
@@ -116,10 +121,16 @@ class ConsciousnessPrior:
     base: torch.Tensor = field(init=False)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.n_picks <= 3 or self.objective not in OBJECTIVES or self.diversity < 0 or self.steps < 1:
+        if (
+            not 0 <= self.n_picks <= 3
+            or self.objective not in OBJECTIVES
+            or self.diversity < 0
+            or min(self.steps, self.restarts) < 1
+        ):
             raise UsageError(
                 f"n_picks={self.n_picks}, objective={self.objective!r}, diversity={self.diversity}, "
-                f"steps={self.steps} is out of range. Give 0 to 3, one of {OBJECTIVES}, >= 0 and >= 1."
+                f"restarts={self.restarts}, steps={self.steps} is out of range. "
+                f"Give 0 to 3, one of {OBJECTIVES}, >= 0, >= 1 and >= 1."
             )
 
     def fit(self, x_t: Any, x_next: Any) -> Self:
@@ -139,14 +150,8 @@ class ConsciousnessPrior:
         self.base = torch.stack([_conditional(now[:, :0], column) for column in later.T])
         picks, tables = [], []
         for target in range(now.shape[1]):
-            chosen: list[int] = []
-            for head in heads:
-                chosen.append(next(int(k) for k in head[target].argsort(descending=True) if int(k) not in chosen))
-            chosen.sort()
-            best = min(
-                (subset for k in range(len(chosen) + 1) for subset in itertools.combinations(chosen, k)),
-                key=lambda subset, target=target: _bic(now[:, list(subset)], later[:, target]),  # type: ignore[misc]
-            )
+            chosen = {int(pick) for head in heads for pick in head[:, target].argmax(1)}
+            best = _search(now, later[:, target], chosen, self.n_picks)
             picks.append(best)
             tables.append(_conditional(now[:, list(best)], later[:, target]))
         self.attention, self.tables = Attention(tuple(picks), weights), tables
@@ -159,39 +164,39 @@ class ConsciousnessPrior:
         signs, aims = 2.0 * now.float() - 1, later.float()
         p = aims.mean(0).clamp(1e-6, 1 - 1e-6)
         entropy = -(p * p.log() + (1 - p) * (1 - p).log())
-        heads = [(0.01 * torch.randn(n, n, generator=rng)).requires_grad_() for _ in range(self.n_picks)]
+        several = self.restarts
+        heads = [(0.01 * torch.randn(several, n, n, generator=rng)).requires_grad_() for _ in range(self.n_picks)]
         terms = list(itertools.chain.from_iterable(
             itertools.combinations(range(self.n_picks), k) for k in range(self.n_picks + 1)
         ))  # fmt: skip
-        table = (0.1 * torch.randn(len(terms), n, generator=rng)).requires_grad_()
-        focus = torch.zeros(n, requires_grad=True)
+        table = (0.1 * torch.randn(len(terms), several, 1, n, generator=rng)).requires_grad_()
+        focus = torch.zeros(several, n, requires_grad=True)
         optimizer = torch.optim.Adam([*heads, table, focus], lr=self.rate)
         for step in range(self.steps):
             share = step / max(1, self.steps - 1)
             temperature = TEMPERATURES[0] * (TEMPERATURES[1] / TEMPERATURES[0]) ** share
             seen, free = [], torch.ones(())
             for head in heads:
-                # Noise of its own for each example and target: many choices are tried in each step.
-                noise = -torch.empty(len(now), n, n).exponential_(generator=rng).clamp(min=1e-9).log()
+                noise = -torch.empty(head.shape).exponential_(generator=rng).clamp(min=1e-9).log()
                 # What an earlier head has picked is no longer free, or all heads would pick the strongest parent.
                 weights = torch.softmax((head + noise) / temperature + free.clamp(min=1e-4).log(), 2)
                 free = free - weights
-                seen.append(torch.einsum("taj,tj->ta", weights, signs))
-            logits = torch.zeros(len(now), n)
+                seen.append(signs @ weights.mT)
+            logits = torch.zeros(several, len(now), n)
             for weight, term in zip(table, terms, strict=True):
                 product = torch.ones(())
                 for k in term:
                     product = product * seen[k]
                 logits = logits + weight * product
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, aims, reduction="none").mean(0)
+            loss = (torch.nn.functional.softplus(logits) - aims * logits).mean(1)
             gain = (entropy if self.objective == "mi" else 0.0) - loss
-            attention = torch.softmax(focus, 0)
+            attention = torch.softmax(focus, 1)
             spread = -(attention * attention.clamp(min=1e-12).log()).sum()
             objective = (attention * gain).sum() + self.diversity * spread + REST * gain.sum()
             optimizer.zero_grad()
             torch.autograd.backward(-objective)
             optimizer.step()
-        return [head.detach() for head in heads], torch.softmax(focus.detach(), 0).double()
+        return [head.detach() for head in heads], torch.softmax(focus.detach(), 1).mean(0).double()
 
     def log_prob(self, x_t: Any, x_next: Any) -> torch.Tensor:
         """Log-probability of each next value given its picks, (n, elements) float64.
@@ -316,8 +321,30 @@ def _conditional(picks: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return (counts / counts.sum(0, keepdim=True)).log()
 
 
-def _bic(picks: torch.Tensor, target: torch.Tensor) -> float:
+def _search(now: torch.Tensor, target: torch.Tensor, chosen: set[int], most: int) -> tuple[int, ...]:
+    """Best set among what attention picked, then changed by one element at a time while that helps."""
+    elements = now.shape[1]
+
+    def cost(picks: tuple[int, ...]) -> float:
+        return _bic(now[:, list(picks)], target, elements)
+
+    subsets = [subset for k in range(most + 1) for subset in itertools.combinations(sorted(chosen), k)]
+    best = min(subsets, key=cost)
+    reached = cost(best)
+    while True:
+        kept = [best] if len(best) < most else []
+        kept += [tuple(pick for pick in best if pick != out) for out in best]
+        near = [tuple(sorted({*base, j})) for base in kept for j in range(elements) if j not in best]
+        found = min(near, key=cost, default=best)
+        if cost(found) >= reached:
+            return best
+        best, reached = found, cost(found)
+
+
+def _bic(picks: torch.Tensor, target: torch.Tensor, elements: int) -> float:
+    """Extended BIC (Chen and Chen 2008): many sets of picks were possible, and the best of many looks good."""
     counts = _counts(picks, target, 0.0)
     total = counts.sum(0, keepdim=True).expand_as(counts)
     fit = torch.special.xlogy(counts, counts).sum() - torch.special.xlogy(counts, total).sum()
-    return -2 * float(fit) + 2.0 ** picks.shape[1] * math.log(len(target))
+    choices = math.log(math.comb(elements, picks.shape[1]))
+    return -2 * float(fit) + 2.0 ** picks.shape[1] * math.log(len(target)) + 2 * choices

@@ -19,13 +19,31 @@ from educe.learn import Pretraining, make_revision_data, pretrain_decoder, revis
 from educe.lm import LanguageModel, Session, flops_matched, model_size
 from educe.lm.decoder import Decoder
 from educe.lm.packaged import packaged_folder
-from educe.reason import Question, Revise, SampleBank, StepPolicy, difficulty
+from educe.reason import ComputeOptimal, Question, Revise, SampleBank, StepPolicy, difficulty
 from educe.tasks import Problem, make
 
 FAMILY = "chain_arithmetic"
 TOKENS = 160
 RATIOS = (0.16, 0.79, 22.0)  # inference over pretraining tokens, as in the paper
 END = "<|endoftext|>"
+TRAINED = StepPolicy(max_tokens=TOKENS, temperature=1.0)
+
+
+def sweep(chooser: ComputeOptimal, root: Seed, sizes: dict[str, int]) -> list[dict[str, Any]]:
+    """Accuracy of every strategy on the trained model."""
+    problems = make(FAMILY, sizes["sweep"], split="test", seed=root.child("sweep"))
+    questions = [Question.from_json(problem.question_json()) for problem in problems]
+    model = educe.load("abacus")
+    try:
+        right = run_sync(
+            chooser.run(questions, lambda place, answer: problems[place].check_answer(answer.text), model, root)
+        )
+    finally:
+        model.close()
+    return [
+        {"strategy": name, **{f"N = {n}": float(value) for n, value in zip(chooser.budgets, row, strict=True)}}
+        for name, row in zip(chooser.strategies, right.mean(2), strict=True)
+    ]
 
 
 def revisions(root: Seed, sizes: dict[str, int]) -> dict[str, Any]:
@@ -70,13 +88,12 @@ def revisions(root: Seed, sizes: dict[str, int]) -> dict[str, Any]:
 def _chains(model: LanguageModel, root: Seed, sizes: dict[str, int]) -> dict[str, Any]:
     problems = make(FAMILY, sizes["test"], split="test", seed=root.child("test"))
     last, chosen, first, broken, kept = [], [], [], 0, 0
-    steps = StepPolicy(max_tokens=TOKENS, temperature=1.0)
     for place, problem in enumerate(problems):
         method = Revise(
             chains=1,
             length=sizes["length"],
             select="majority",
-            steps=steps,
+            steps=TRAINED,
             prompt=lambda asked, earlier: revision_text(asked.text, earlier),
         )
         session = Session(model, seed=root.child("revise", place))

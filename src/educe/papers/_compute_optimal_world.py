@@ -20,6 +20,7 @@ STEPS = 6
 SKILLS = (0.97, 0.90, 0.80, 0.65, 0.45)
 SIGNAL, NOISE, ATTRACTIVE = 1.5, 1.5, 0.08
 SLIPS = (1, -1, 10, -10, 2)
+WORDINGS = 16  # a value is written in one of so many ways, so that right paths are not all one text
 POLICY = StepPolicy(max_steps=STEPS, temperature=1.0)
 
 
@@ -36,7 +37,7 @@ def normal(*labels: object) -> float:
 
 def written(text: str) -> list[int]:
     """Values of the lines that stand there."""
-    return [int(line.removeprefix("The answer is ").rstrip(".")) for line in text.split("\n") if line]
+    return [int(line.split()[-1].rstrip(".")) for line in text.split("\n") if line]
 
 
 def task(root: Seed, place: int) -> tuple[Question, TabularLM, FunctionReward, int]:
@@ -56,16 +57,17 @@ def task(root: Seed, place: int) -> tuple[Question, TabularLM, FunctionReward, i
             return {"": 1.0}
         right = (seen[-1] if seen else start) + changes[len(seen)]
         said = {right: skill, **{right + slip: (1 - skill) / len(SLIPS) for slip in SLIPS}}
-        form = "The answer is {}." if len(seen) + 1 == STEPS else "{}\n"
-        return {form.format(value): share for value, share in said.items()}
+        form = "({}) The answer is {}." if len(seen) + 1 == STEPS else "({}) {}\n"
+        return {form.format(w, value): share / WORDINGS for value, share in said.items() for w in range(WORDINGS)}
 
     async def score(asked: Question, text: str) -> float:
-        return _score(written(text), values, label)
+        return _score(written(text), values, (*label, text.strip()), label)
 
     return question, TabularLM(law), FunctionReward(score, "simulated"), values[-1]
 
 
-def _score(seen: list[int], values: list[int], label: tuple[Any, ...]) -> float:
+def _score(seen: list[int], values: list[int], path: tuple[Any, ...], label: tuple[Any, ...]) -> float:
+    """Noise belongs to the text, attraction to the values."""
     right = True
     for place, value in enumerate(seen):
         if right:
@@ -73,5 +75,5 @@ def _score(seen: list[int], values: list[int], label: tuple[Any, ...]) -> float:
         if not right and number("attractive", *label, seen[: place + 1]) < ATTRACTIVE:
             right = True
             break
-    log_odds = (SIGNAL if right else -SIGNAL) + NOISE * normal(*label, seen)
+    log_odds = (SIGNAL if right else -SIGNAL) + NOISE * normal(*path)
     return 1 / (1 + math.exp(-log_odds))

@@ -1,4 +1,4 @@
-"""Worlds for the report on attention bottlenecks: concepts among distractors, hidden signals under noise; a dense net."""
+"""Worlds for the report on attention bottlenecks: concepts among distractors, signals under noise, a dense net."""
 
 from __future__ import annotations
 
@@ -76,9 +76,7 @@ def dense_network(
     """Train a 66-64-66 perceptron on all elements, keep the weights that are best on the stopping set."""
     with torch.random.fork_rng():
         torch.manual_seed(seed.bits())
-        net = torch.nn.Sequential(
-            torch.nn.Linear(ELEMENTS, 64), torch.nn.ReLU(), torch.nn.Linear(64, ELEMENTS)
-        )
+        net = torch.nn.Sequential(torch.nn.Linear(ELEMENTS, 64), torch.nn.ReLU(), torch.nn.Linear(64, ELEMENTS))
     if start is not None:
         net.load_state_dict(start.state_dict())
     loss = torch.nn.BCEWithLogitsLoss()

@@ -24,7 +24,7 @@ def figure(
     """Fill an empty figure; bars are two standard errors."""
     panels = figure.subplots(2, 3)
     for place, (axes, (regime, by_n)) in enumerate(zip(panels.flat, curves.items(), strict=False)):
-        _panel(axes, regime, by_n, names, first=place % 3 == 0, low=place >= 2)
+        _panel(axes, regime, by_n, names, first=place % 3 == 0, low=place >= 1)
     _legend(panels[1][1], names)
     _tree(panels[1][2], genealogy)
 

@@ -13,15 +13,17 @@ from educe.core import Seed, run_sync
 from educe.lm import Session, TabularLM
 from educe.reason import FunctionReward, ParticleSearch, Question, StepPolicy, StepTarget
 
-# Regimes of the process reward: signal a_t over the steps, noise, its correlation along a path, share of traps.
-EARLY, LATE = 0.2, 2.5
+# Regimes of the process reward: signal a_t over the steps, noise, its correlation along a path, share of traps, and how
+# many wordings a value has. Noise belongs to the text, so paths of one wording share it.
+EARLY, LATE, WORDINGS = 0.2, 2.5, 16
+RISING = {"signal": (EARLY, LATE), "traps": 0.0, "wordings": WORDINGS}
 REGIMES: dict[str, dict[str, Any]] = {
-    "uninformative early, white noise": {"signal": (EARLY, LATE), "noise": 1.0, "along": 0.0, "traps": 0.0},
-    "uninformative early, correlated noise": {"signal": (EARLY, LATE), "noise": 1.5, "along": 0.9, "traps": 0.0},
-    "informative throughout": {"signal": (1.5, 1.5), "noise": 1.0, "along": 0.9, "traps": 0.0},
-    "traps": {"signal": (1.5, 1.5), "noise": 2.0, "along": 0.0, "traps": 0.2},
+    "uninformative early, white noise": {**RISING, "noise": 1.0, "along": 0.0},
+    "uninformative early, correlated noise": {**RISING, "noise": 1.5, "along": 0.9},
+    "informative throughout": {**RISING, "signal": (1.5, 1.5), "noise": 1.0, "along": 0.9},
+    "traps": {**RISING, "signal": (1.5, 1.5), "noise": 2.0, "along": 0.0, "traps": 0.2},
+    "correlated noise, one wording": {**RISING, "noise": 1.5, "along": 0.9, "wordings": 1},
 }
-WHITE, CORRELATED, CONSTANT, TRAPS = REGIMES
 STEPS_OF_CHAIN, RIGHT = 8, 0.75
 SLIPS = (1, -1, 10, -10, 2)
 CHAIN = StepPolicy(max_steps=STEPS_OF_CHAIN, temperature=1.0)
@@ -75,10 +77,12 @@ def chain(root: Seed, number: int) -> tuple[Question, list[int], list[int]]:
 
 def _written(text: str) -> list[int]:
     """Values of the lines that stand there."""
-    return [int(line.removeprefix("The answer is ").rstrip(".")) for line in text.split("\n") if line]
+    return [int(line.split()[-1].rstrip(".")) for line in text.split("\n") if line]
 
 
-def chain_model(operations: list[int], values: list[int]) -> TabularLM:
+def chain_model(operations: list[int], values: list[int], wordings: int) -> TabularLM:
+    """The model for one question: a step is a value in one of several wordings, all equally probable."""
+
     def law(prompt: str, text: str) -> dict[str, float]:
         seen = _written(text)
         if len(seen) == STEPS_OF_CHAIN:
@@ -86,7 +90,8 @@ def chain_model(operations: list[int], values: list[int]) -> TabularLM:
         right = (seen[-1] if seen else values[0]) + operations[len(seen)]
         last = len(seen) + 1 == STEPS_OF_CHAIN
         said = {right: RIGHT, **{right + slip: (1 - RIGHT) / len(SLIPS) for slip in SLIPS}}
-        return {f"The answer is {value}." if last else f"{value}\n": share for value, share in said.items()}
+        form = "({}) The answer is {}." if last else "({}) {}\n"
+        return {form.format(w, value): share / wordings for value, share in said.items() for w in range(wordings)}
 
     return TabularLM(law)
 
@@ -98,21 +103,20 @@ def _normal(*labels: object) -> float:
 def chain_reward(values: list[int], label: tuple[object, ...], regime: dict[str, Any]) -> FunctionReward:
     """Score = sigmoid(±a_t + noise z_t), + where all steps are right or where the first wrong one is a trap."""
     first, last = regime["signal"]
-    noises: dict[tuple[int, ...], float] = {(): 0.0}
+    noises: dict[tuple[str, ...], float] = {(): 0.0}
 
-    def noise(seen: tuple[int, ...]) -> float:
-        if seen not in noises:
-            fresh = _normal(*label, seen)
-            along = regime["along"] if len(seen) > 1 else 0.0
-            noises[seen] = along * noise(seen[:-1]) + math.sqrt(1 - along**2) * fresh
-        return noises[seen]
+    def noise(lines: tuple[str, ...]) -> float:
+        if lines not in noises:
+            along = regime["along"] if len(lines) > 1 else 0.0
+            noises[lines] = along * noise(lines[:-1]) + math.sqrt(1 - along**2) * _normal(*label, lines)
+        return noises[lines]
 
     async def score(question: Question, text: str) -> float:
         seen = tuple(_written(text))
         wrong = next((place for place, value in enumerate(seen) if value != values[place + 1]), None)
         looks_right = wrong is None or number("trap", *label, seen[: wrong + 1]) < regime["traps"]
         signal = first + (last - first) * (len(seen) - 1) / (STEPS_OF_CHAIN - 1)
-        log_odds = (signal if looks_right else -signal) + regime["noise"] * noise(seen)
+        log_odds = (signal if looks_right else -signal) + regime["noise"] * noise(tuple(text.split("\n")[: len(seen)]))
         return 1 / (1 + math.exp(-log_odds))
 
     return FunctionReward(score, "synthetic")

@@ -50,7 +50,7 @@ def plot(
     values = np.array([row["coverage"] for row in accuracy])
     middle.set_xscale("log", base=2)
     middle.set_xticks(ks, [str(k) for k in ks])
-    middle.set_xlim(ks[0] / 1.2, ks[-1] * 2.9)
+    middle.set_xlim(ks[0] / 1.2, ks[-1] * 4.6)
     height = 2.0
     for name, (value, color) in sorted(labels.items(), key=lambda item: -item[1][0]):
         height = min(value, height - 0.022)
@@ -58,7 +58,7 @@ def plot(
         middle.annotate(text, (ks[-1] * 1.18, height), color=color, va="center", fontsize=9)
     if limit is not None:
         middle.axhline(limit, color="#888888", linewidth=0.8, linestyle=":")
-        middle.text(ks[0] / 1.15, limit + 0.004, "all paths known", fontsize=8, color="#666666")
+        middle.annotate("all paths\nknown", (ks[-1] * 4.4, limit), ha="right", va="bottom", fontsize=8, color="#666666")
     middle.set_xlabel("samples K (bars: 95 % over questions)")
     middle.set_title("Accuracy", fontsize=10)
     k = ks[-1]
@@ -85,7 +85,11 @@ def _theory(axes: Axes, cells: Sequence[Any]) -> None:
     for place, how in ((0, "sc"), (2, "pc")):
         exact = np.array([reasoning_error(p, k, int(n), True, how).estimation for n in grid])
         axes.plot(grid, exact, color=f"C{place}")
-        label_line(axes, {"sc": "votes", "pc": "PC"}[how])
+        if how == "sc":
+            label_line(axes, "votes")
+        else:
+            # The line leaves the panel before its end.
+            axes.text(38, reasoning_error(p, k, 34, True, "pc").estimation, "PC", color=f"C{place}", fontsize=9)
         mine = [cell for cell in cells if (cell.p, cell.k, cell.how, cell.correct) == (p, k, how, True)]
         dots = [cell.simulated - reasoning_error(p, k, cell.n, True, how).model for cell in mine]
         kept = [(cell.n, dot) for cell, dot in zip(mine, dots, strict=True) if dot > 1e-5]

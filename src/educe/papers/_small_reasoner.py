@@ -25,7 +25,7 @@ EXTRA = 16
 
 
 def chains(modulus: int, count: int, steps: Sequence[int], seed: Seed, split: str = "train") -> list[Chain]:
-    """Draw chains of one split; distinct ones outside of training.
+    """Draw chains of one split, or of all; distinct ones outside of training.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def chains(modulus: int, count: int, steps: Sequence[int], seed: Seed, split: st
     seed : Seed
         Source of the draw.
     split : str
-        ``"train"``, ``"dev"`` or ``"test"``.
+        ``"train"``, ``"dev"``, ``"test"``, or ``"all"``. The caller must not ask for more than there are.
     """
     rng = seed.numpy()
     found: dict[Chain, None] | list[Chain] = [] if split == "train" else {}
@@ -45,7 +45,7 @@ def chains(modulus: int, count: int, steps: Sequence[int], seed: Seed, split: st
         numbers = rng.integers(modulus, size=(count, max(steps) + 1))
         for length, row in zip(lengths.tolist(), numbers.tolist(), strict=True):
             chain = tuple(row[: length + 1])
-            if split_of(list(chain)) != split:
+            if split not in ("all", split_of(list(chain))):
                 continue
             if isinstance(found, list):
                 found.append(chain)
@@ -69,13 +69,14 @@ def hint_for(chain: Chain, modulus: int, rng: np.random.Generator, right: bool =
     return now, chain[place + 1], value
 
 
-def solution_of(chain: Chain, modulus: int) -> list[int]:
-    """Write each step as two summands and their sum, then the end."""
+def solution_of(chain: Chain, modulus: int, hint: Sequence[int] = ()) -> list[int]:
+    """Write each step as two summands and their sum, then the end; a hint's entry counts as it says."""
     tokens: list[int] = []
     now = chain[0]
     for summand in chain[1:]:
-        tokens += [now, summand, (now + summand) % modulus]
-        now = tokens[-1]
+        value = hint[2] if tuple(hint[:2]) == (now, summand) else (now + summand) % modulus
+        tokens += [now, summand, value]
+        now = value
     return [*tokens, modulus + 2]
 
 
@@ -97,7 +98,8 @@ def trained(
     seed : Seed
         Of weights and examples.
     hinted : float
-        Share of the training questions that come after a right hint.
+        Share of the training questions that come after a hint of any value, which their solutions follow: only so does
+        the model learn to read one.
     """
     layers, width = config
     sizes = DecoderConfig(modulus + EXTRA, layers, width, heads=4, feed_forward=2 * width, context=96)
@@ -105,13 +107,13 @@ def trained(
 
     def draw(at: Seed, n: int) -> list[tuple[list[int], list[int]]]:
         rng = at.child("hints").numpy()
-        return [
-            (
-                prompt_of(chain, modulus, hint_for(chain, modulus, rng) if rng.random() < hinted else ()),
-                solution_of(chain, modulus),
-            )
-            for chain in chains(modulus, n, steps, at)
-        ]
+        examples = []
+        for chain in chains(modulus, n, steps, at):
+            hint: Sequence[int] = ()
+            if rng.random() < hinted:
+                hint = (*hint_for(chain, modulus, rng)[:2], int(rng.integers(modulus)))
+            examples.append((prompt_of(chain, modulus, hint), solution_of(chain, modulus, hint)))
+        return examples
 
     settings = Pretraining(steps=updates, batch=96, learning_rate=3e-3, warmup=min(50, updates // 4))
     pretrain_decoder(decoder, draw, settings, seed=seed)

@@ -19,7 +19,7 @@ import numpy as np
 from educe.core import Baseline, Card, Check, Control, Ledger, Report, Scale, Seed, run_sync
 from educe.lm import LanguageModel, Session
 from educe.papers._compute_optimal_figure import figure
-from educe.papers._compute_optimal_trained import exchange, revisions
+from educe.papers._compute_optimal_trained import TRAINED, exchange, revisions, sweep
 from educe.papers._compute_optimal_world import POLICY, SKILLS, task
 from educe.papers.figure import draw
 from educe.reason import (
@@ -29,6 +29,7 @@ from educe.reason import (
     ComputeOptimalPolicy,
     LookaheadSearch,
     Reward,
+    StepPolicy,
     Strategy,
     WeightedBestOfN,
     difficulty,
@@ -74,18 +75,20 @@ SIZES: dict[Scale, dict[str, Any]] = {
     Scale.SMOKE: {"seeds": 1, "questions": 10, "budgets": (2, 4), "measure": 8, "trained": None},
     Scale.SMALL: {
         "seeds": 3, "questions": 100, "budgets": (4, 16, 64), "measure": 256,
-        "trained": {"train": 60, "samples": 16, "steps": 120, "test": 30, "length": 5, "exchange": 40},
+        "trained": {"train": 60, "samples": 16, "steps": 120, "test": 30, "length": 5, "exchange": 40,
+                    "sweep": 40},
     },
     Scale.FULL: {
         "seeds": 3, "questions": 300, "budgets": (4, 16, 64, 256), "measure": 2048,
-        "trained": {"train": 400, "samples": 64, "steps": 1000, "test": 300, "length": 8, "exchange": 300},
+        "trained": {"train": 400, "samples": 64, "steps": 1000, "test": 300, "length": 8, "exchange": 300,
+                    "sweep": 300},
     },
 }  # fmt: skip
 
 
-def methods(reward: Reward) -> dict[str, Any]:
+def methods(reward: str | Reward, steps: StepPolicy = POLICY) -> dict[str, Any]:
     """What is chosen from; look-ahead spends half of its generations on roll-outs."""
-    shared: dict[str, Any] = {"steps": POLICY, "reward": reward}
+    shared: dict[str, Any] = {"steps": steps, "reward": reward}
 
     def ahead(n: int) -> Strategy:
         return LookaheadSearch(max(1, n // 2), width=4, lookahead=1, **shared)
@@ -122,7 +125,7 @@ def run(
     root = Seed.of(seed).child(card.slug)
     worlds = [_world(root.child("replicate", replicate), sizes) for replicate in range(sizes["seeds"])]
     budgets = list(sizes["budgets"])
-    chooser = ComputeOptimal(methods("exact"), budgets)  # type: ignore[arg-type]
+    chooser = ComputeOptimal(methods("exact"), budgets)
     policies: dict[str, list[ComputeOptimalPolicy]] = {
         how: [chooser.fit(world["right"], difficulty(world[how]), seed=root.child("folds")) for world in worlds]
         for how in ("oracle", "verifier", "shuffled")
@@ -132,6 +135,7 @@ def run(
     chosen = {how: {n: [policy.accuracy(n) for policy in found] for n in budgets} for how, found in policies.items()}
     revised = revisions(root, sizes["trained"]) if sizes["trained"] else None
     matched = exchange(root, sizes["trained"]) if sizes["trained"] else None
+    swept = sweep(ComputeOptimal(methods("prm", TRAINED), [4, 16]), root, sizes["trained"]) if sizes["trained"] else []
     pooled = _pooled(worlds, chooser)
     ledgers = {name: sum((world["spent"][name] for world in worlds), Ledger()) for name in NAMES}
     return Report(
@@ -166,6 +170,7 @@ def run(
                 for place, policy in enumerate(policies["oracle"])
                 for n in budgets
             ],
+            "trained model, its own process reward": swept,
             "revisions": [revised] if revised else [],
             "equal operations": matched["rows"] if matched else [],
         },

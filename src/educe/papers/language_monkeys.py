@@ -236,7 +236,7 @@ def run(scale: Scale = Scale.SMALL, seed: int = 0, lm: Any = None, tasks: Any = 
             ],
             "equal operations": budgets,
         },
-        figures={"Coverage climbs long after every selector has stopped": figure},
+        figures={"Coverage climbs on where selectors have all but stopped": figure},
         notes=notes,
     )  # fmt: skip
 

@@ -171,9 +171,9 @@ def run(scale: Scale = Scale.SMALL, seed: int = 0, lm: Any = None, tasks: Any = 
         scale=scale,
         ledger=ledger + Ledger(seconds=time.perf_counter() - start),
         tables={
-            "modes": [{"mode": name, **summary.__dict__} for name, summary in report.modes.items()],
+            "modes": [{"mode": name, **_known(summary.__dict__)} for name, summary in report.modes.items()],
             "rises against direct": [
-                {"mode": pair[1], "group": group, "rise": e.value, "low": e.low, "high": e.high}
+                _known({"mode": pair[1], "group": group, "rise": e.value, "low": e.low, "high": e.high})
                 for pair, rises in report.rises.items()
                 for group, e in rises.items()
             ],
@@ -193,6 +193,11 @@ def run(scale: Scale = Scale.SMALL, seed: int = 0, lm: Any = None, tasks: Any = 
             "no bar, was not run."
         ),
     )
+
+
+def _known(row: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the numbers that do not exist, such as the mean of an empty group; JSON has no NaN."""
+    return {name: value for name, value in row.items() if not (isinstance(value, float) and np.isnan(value))}
 
 
 def _read_all(model: Any, items: list[Any], reasonings: int, root: Seed) -> tuple[Results, Ledger]:
@@ -227,19 +232,21 @@ def _shown(estimate: Any) -> str:
 
 def _figure(figure: Figure, report: PairedReport, results: Results, items: list[Any]) -> None:
     left, *rest = figure.subplots(1, 4, width_ratios=(1.6, 1.0, 1.0, 1.0))
-    names = {"direct": "at once", "cot": "reasoned", "marginal": "mean of several", "shuffled": "foreign reasoning"}
+    names = {"direct": "at once", "cot": "reasoned", "marginal": "averaged", "shuffled": "foreign reasoning"}
     for row, (mode, name) in enumerate(names.items()):
-        summary = report.modes[mode]
-        left.plot([summary.wrong, summary.right], [row, row], color="#bbbbbb", linewidth=1.2, zorder=1)
-        left.plot(summary.wrong, row, "o", color="C1")
-        left.plot(summary.right, row, "o", color="C0")
+        right, confidence = _columns(results[mode], items)
+        for truth, color in ((False, "C1"), (True, "C0")):
+            mine = confidence[right == truth]
+            if len(mine):
+                spread = 2 * mine.std() / np.sqrt(len(mine))
+                left.errorbar(mine.mean(), row, xerr=spread, fmt="o", color=color)
         left.text(0.02, row - 0.28, name, fontsize=8)
-    left.text(report.modes["direct"].wrong, -0.55, "wrong", color="C1", fontsize=8, ha="right")
-    left.text(report.modes["direct"].right, -0.55, "right", color="C0", fontsize=8, ha="left")
+    left.text(0.70, 0.96, "wrong", color="C1", fontsize=9, transform=left.transAxes)
+    left.text(0.85, 0.96, "right", color="C0", fontsize=9, transform=left.transAxes)
     left.set_ylim(3.5, -0.9)
     left.set_yticks([])
     left.set_xlim(0, 1)
-    left.set_xlabel("mean probability of the choice")
+    left.set_xlabel("mean probability of the choice\n(bars: 2 standard errors)")
     for axes, mode in zip(rest, ("direct", "cot", "marginal"), strict=True):
         _diagram(axes, results[mode], items, names[mode], report.modes[mode].ece)
     rest[0].set_ylabel("share right")
@@ -248,9 +255,8 @@ def _figure(figure: Figure, report: PairedReport, results: Results, items: list[
 
 
 def _diagram(axes: Axes, rows: dict[str, OptionPosterior], items: list[Any], name: str, error: float) -> None:
-    confidence = [min(1.0, rows[item.id].confidence) for item in items]
-    right = [rows[item.id].choice == ord(item.answer) - ord("A") for item in items]
-    found = reliability(confidence, np.array(right, dtype=float), 6, "equal")
+    right, confidence = _columns(rows, items)
+    found = reliability(confidence, right, 6, "equal")
     axes.plot([0, 1], [0, 1], color="#aaaaaa", linewidth=0.8)
     axes.errorbar(
         found.confidence, found.accuracy, yerr=[found.accuracy - found.low, found.high - found.accuracy], marker="o",
@@ -260,3 +266,9 @@ def _diagram(axes: Axes, rows: dict[str, OptionPosterior], items: list[Any], nam
     axes.set_ylim(0, 1)
     axes.set_title(f"{name}: ECE {error:.2f}", fontsize=9)
     axes.set_xlabel("confidence", fontsize=8)
+
+
+def _columns(rows: dict[str, OptionPosterior], items: list[Any]) -> tuple[Any, Any]:
+    """Whether each choice is right, and its confidence."""
+    right = np.array([rows[item.id].choice == ord(item.answer) - ord("A") for item in items], dtype=float)
+    return right, np.array([min(1.0, rows[item.id].confidence) for item in items])

@@ -103,12 +103,14 @@ class Adaptation:
         Acceptance to reach; None leaves the step size at 1.
     lengths : bool
         Whether to adapt the length of trajectories.
+    step_size : float
+        Where to start.
     """
 
-    def __init__(self, size: int, warmup: int, wanted: float | None, lengths: bool) -> None:
+    def __init__(self, size: int, warmup: int, wanted: float | None, lengths: bool, step_size: float = 0.1) -> None:
         self.warmup, self.lengths = warmup, lengths
-        self.step = DualAveraging(0.1, wanted) if wanted else None
-        self.tuning = Tuning(0.1 if wanted else 1.0, torch.ones(size, dtype=torch.float64))
+        self.step = DualAveraging(step_size, wanted) if wanted else None
+        self.tuning = Tuning(step_size if wanted else 1.0, torch.ones(size, dtype=torch.float64))
         self.ends = {int(warmup * share) for share in WINDOWS} - {0}
         self.window: list[torch.Tensor] = []
         self.log_length, self.squared, self.updates = 0.0, 0.0, 0

@@ -17,13 +17,13 @@ import torch
 from educe.core import EvidenceKind, Posterior, UsageError
 from educe.prob.adaptation import Adaptation, Info, Tuning
 from educe.prob.diagnostics import effective_sample_size, r_hat
-from educe.prob.leapfrog import State, uniforms
+from educe.prob.leapfrog import State, kinetic_energy, leapfrog, normals, uniforms
 from educe.prob.moves import at_least_one
 from educe.prob.program import Program
 from educe.prob.source import Source
 from educe.prob.vector import Target, layout, target
 
-__all__ = ["ChainKernel", "Chains", "chains_of", "first_state", "metropolis"]
+__all__ = ["ChainKernel", "Chains", "approach", "chains_of", "first_state", "metropolis"]
 
 # Log-density may fall by this much along a trajectory before it counts as diverged (Stan's limit).
 DIVERGED = 1000.0
@@ -112,6 +112,24 @@ def first_state(rng: np.random.Generator, program: Program, compiled: Target) ->
     return State(position.clone(), value, compiled.gradient.clone())
 
 
+def approach(rng: np.random.Generator, compiled: Target, state: State, iterations: int) -> tuple[State, float]:
+    """Move chains in from far away by short Hamiltonian trajectories, each with a step size of its own.
+
+    Where the density falls steeply a chain needs steps a thousand times smaller than in the middle; with one step size
+    for all it would stay there for good. Returns the median step size, too.
+    """
+    step = torch.full((len(state.value), 1), 0.1, dtype=torch.float64)
+    ones = torch.ones(state.position.shape[1], dtype=torch.float64)
+    for _ in range(iterations):
+        momentum = normals(rng, state.position)
+        energy = state.value - kinetic_energy(momentum, ones)
+        end = leapfrog(compiled, state, momentum, step, ones, int(rng.integers(1, 9)))
+        state, probability = metropolis(rng, state, end, end.value - kinetic_energy(momentum, ones) - energy)
+        # Equal pull up and down where three of four steps are accepted more often than not.
+        step = step * torch.where(probability > 0.5, 1.25, 0.5)[:, None]
+    return state, float(step.median())
+
+
 class _Details(Mapping[str, Any]):
     """Numbers and calculations; what is expensive is calculated when it is read."""
 
@@ -159,25 +177,28 @@ class Chains:
         prepare = getattr(self.kernel, "prepare", None)
         kernel = await prepare(program, source) if prepare else self.kernel
         state = first_state(rng, program, compiled)
-        adaptation = Adaptation(where.size, self.warmup, kernel.acceptance, kernel.lengths)
+        begun = self.warmup // 5 if kernel.gradient else 0
+        state, size = approach(rng, compiled, state, begun)
+        adaptation = Adaptation(where.size, self.warmup - begun, kernel.acceptance, kernel.lengths, size)
         tuning = adaptation.tuning
         kept = torch.empty(self.draws, where.size, self.chains, dtype=torch.float64)
         accepted, diverged, evaluations = torch.zeros(self.chains), torch.zeros(self.chains), 1
-        total = self.warmup + self.draws
+        warmup = self.warmup - begun
+        total = warmup + self.draws
         for iteration in range(total):
             before = state
             state, info = kernel.step(rng, compiled, state, tuning)
             evaluations += info.evaluations
-            if iteration < self.warmup:
+            if iteration < warmup:
                 tuning = adaptation.update(before, state, info)
             else:
                 tuning = replace(tuning, iteration=iteration + 1)
-                kept[iteration - self.warmup] = state.position.T
+                kept[iteration - warmup] = state.position.T
                 accepted = accepted + info.acceptance
                 diverged = diverged + info.diverged
             if source.progress:
                 source.progress(
-                    iteration + 1, total, phase="warm-up" if iteration < self.warmup else "sampling",
+                    iteration + 1, total, phase="warm-up" if iteration < warmup else "sampling",
                     acceptance=f"{float(info.acceptance.mean()):.2f}", divergences=int(diverged.sum()),
                 )  # fmt: skip
         values = where.values(kept.permute(2, 0, 1))

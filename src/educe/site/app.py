@@ -13,12 +13,14 @@ from starlette.exceptions import HTTPException
 
 from educe.core import EduceError, UsageError
 from educe.papers.catalogue import list_cards
-from educe.site import asks, keys, machine, pages, paper_page, runs, votes
+from educe.site import asks, keys, machine, pages, paper_page, runs, sign_in, submissions, subscriptions, votes
 from educe.site.config import SiteConfig
 from educe.site.database import file_lock
 from educe.site.explaining import explain
+from educe.site.fetching import PoliteClient
 from educe.site.front import Front
 from educe.site.openai import ModelPool, create_openai_router
+from educe.site.postman import Postman
 from educe.site.rendering import page
 from educe.site.runner import Runner
 from educe.site.seeds import seed_cards
@@ -89,11 +91,16 @@ def create_app(config: SiteConfig | None = None, pool: ModelPool | None = None) 
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         prepare(site)
         site.runner.start()
+        postman = app.state.postman = Postman(site)
+        postman.start()
         warming = asyncio.create_task(asyncio.to_thread(_warm, site))
         try:
-            yield
+            async with PoliteClient(seconds=submissions.ANSWER_SECONDS) as arxiv:
+                app.state.submitter = submissions.Submitter(site, arxiv)
+                yield
         finally:
             site.stopping.set()
+            await postman.stop()
             await warming
             await site.runner.stop()
             await site.pool.aclose()
@@ -115,6 +122,9 @@ def create_app(config: SiteConfig | None = None, pool: ModelPool | None = None) 
         runs.router,
         asks.router,
         keys.router,
+        sign_in.router,
+        subscriptions.router,
+        submissions.router,
         machine.router,
     ):
         app.include_router(router)

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from educe.core import UsageError
+from educe.site.addresses import domain_of
 from educe.site.allowances import DAY, insert_into
 from educe.site.letters import mail_base
 from educe.site.links import make_token
@@ -27,7 +28,7 @@ from educe.site.rendering import render
 from educe.site.schema import Mail, Paper, PaperTopic, Person, Subscription, now
 from educe.site.state import Site
 
-__all__ = ["RHYTHMS", "Issue", "compose_digest", "due_issues", "enqueue", "new_papers"]
+__all__ = ["RHYTHMS", "Issue", "chosen_issues", "compose_digest", "due_issues", "enqueue", "new_papers"]
 
 RHYTHMS = ("daily", "weekly")
 DUE_HOUR = 6
@@ -118,6 +119,34 @@ def due_issues(moment: int) -> list[Issue]:
     return [Issue("daily", today), Issue("weekly", today - datetime.timedelta(days=today.weekday()))]
 
 
+def chosen_issues(rhythm: str | None, day: str | None) -> list[Issue]:
+    """Return the issues that an operator asks for.
+
+    Parameters
+    ----------
+    rhythm : str or None
+        ``"daily"``, ``"weekly"``, or None for both.
+    day : str or None
+        ``YYYY-MM-DD`` of an issue that is due; None for the newest. With None for `rhythm` it is a daily one.
+
+    Raises
+    ------
+    UsageError
+        The day is none, or its issue is not due yet.
+    """
+    newest = due_issues(now())
+    if day is None:
+        return [issue for issue in newest if rhythm in (None, issue.rhythm)]
+    try:
+        date = datetime.date.fromisoformat(day)
+    except ValueError:
+        raise UsageError(f"{day[:40]!r} is no day of an issue. Write it like {newest[0].day}.") from None
+    issue = Issue(rhythm or "daily", date)
+    if issue.due > now():
+        raise UsageError(f"The {issue.rhythm} issue of {issue.day} is not due yet. The newest is {newest[0].day}'s.")
+    return [issue]
+
+
 def new_papers(session: Session, issue: Issue, topic: str) -> tuple[list[Paper], int]:
     """Return the papers of an issue on one topic, those with most votes first, and how many there are in all.
 
@@ -130,14 +159,13 @@ def new_papers(session: Session, issue: Issue, topic: str) -> tuple[list[Paper],
     topic : str
         A topic, or ``""`` for all.
     """
-    wanted = select(Paper).where(Paper.hidden == 0, Paper.added >= issue.start, Paper.added < issue.end)
+    conditions = [Paper.hidden == 0, Paper.added >= issue.start, Paper.added < issue.end]
     if topic:
-        wanted = wanted.where(
-            Paper.id.in_(select(PaperTopic.paper_id).where(PaperTopic.topic == topic))
-        )
-    wanted = wanted.order_by(Paper.heat.desc(), Paper.published.desc(), Paper.id.desc())
-    papers = list(session.scalars(wanted))
-    return papers[:MOST_PAPERS], len(papers)
+        conditions.append(Paper.id.in_(select(PaperTopic.paper_id).where(PaperTopic.topic == topic)))
+    count = session.scalar(select(func.count()).select_from(Paper).where(*conditions)) or 0
+    order = (Paper.heat.desc(), Paper.published.desc(), Paper.id.desc())
+    papers = select(Paper).where(*conditions).order_by(*order).limit(MOST_PAPERS)
+    return (list(session.scalars(papers)) if count else []), count
 
 
 def _subscriptions(issue: Issue) -> Any:
@@ -229,9 +257,7 @@ def compose_digest(site: Site, session: Session, mail: Mail) -> Any:
     if not sections or person is None:
         return None
     base = mail.payload["base"]
-    token = make_token(
-        session, site.secret, "unsubscribe", person.id, {"rhythm": issue.rhythm}, UNSUBSCRIBE_SECONDS
-    )
+    token = make_token(session, site.secret, "unsubscribe", person.id, {"rhythm": issue.rhythm}, UNSUBSCRIBE_SECONDS)
     unsubscribe = f"{base}/unsubscribe?token={quote(token, safe='')}"
     count = len({item.paper.id for section in sections for item in section.papers})
     day = f"{issue.day.day} {issue.day:%b %Y}"
@@ -249,7 +275,7 @@ def compose_digest(site: Site, session: Session, mail: Mail) -> Any:
         render("mail/digest.html", **values),
         mail.message_id,
         {
-            "List-Id": f"educe {issue.rhythm} digest <{issue.rhythm}.digest.{mail.message_id.strip('<>').partition('@')[2]}>",
+            "List-Id": f"<{issue.rhythm}.digest.{domain_of(site.config.mail.author.addr_spec)}>",
             "List-Unsubscribe": f"<{unsubscribe}>",
             "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         },

@@ -40,7 +40,8 @@ __all__ = ["Front"]
 KEEP = b"x-keep"
 KEPT_BYTES = 64 << 20
 BODY_SECONDS = 20.0
-OPEN_WITH_KEY = ("/key", "/static/")  # What somebody who has yet to give the key must reach.
+# What somebody who has yet to give the key must reach; a link that ends a digest carries a key of its own.
+OPEN_WITH_KEY = ("/key", "/static/", "/unsubscribe")
 SHARED_PREFIXES = ("/papers", "/search", "/feed", "/topic", "/trending", "/about", "/static", "/openapi")
 SAFE = ("GET", "HEAD", "OPTIONS")
 PROTECTION = (

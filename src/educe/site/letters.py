@@ -13,10 +13,11 @@ import datetime
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import HTTPException, Request
+from fastapi import Request
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from educe.core import CapabilityError
 from educe.site.addresses import address_name, domain_of, network_name
 from educe.site.allowances import charge, insert_into, take
 from educe.site.config import SiteConfig, is_loopback
@@ -46,14 +47,16 @@ def mail_base(config: SiteConfig, request: Request | None = None) -> str:
 
     Raises
     ------
-    HTTPException
+    CapabilityError
         The site is read by others and has not been told its address: a link made from what a request says would send
-        somebody's token wherever the asker likes. Status 503.
+        somebody's token wherever the asker likes.
     """
     if config.url is not None:
         return config.url
     if config.key is not None or not is_loopback(config.host):
-        raise HTTPException(503, "This site sends no mail: its operator has not set EDUCE_SITE_URL.")
+        raise CapabilityError(
+            "This site can send no mail: it does not know its address. Its operator sets EDUCE_SITE_URL."
+        )
     return str(request.base_url).rstrip("/") if request is not None else "http://127.0.0.1:8000"
 
 
@@ -104,9 +107,7 @@ def ask_for_letter(site: Site, request: Request, address: str, letter: Letter) -
             f"Too many mails were asked for to {domain} today. Try again tomorrow.",
         )  # fmt: skip
         take(session, "mail:all", limits.total, "This site has sent all the mails it may today. Try again tomorrow.")
-        session.execute(
-            insert_into(session, Person).values(email=address, created=now()).on_conflict_do_nothing()
-        )
+        session.execute(insert_into(session, Person).values(email=address, created=now()).on_conflict_do_nothing())
         confirmed = session.scalar(select(Person.confirmed).where(Person.email == address))
         asked = min(charge(session, f"mail:sign-in:{address_name(address, site.secret)}"), limits.sign_ins)
         day = datetime.datetime.now(datetime.UTC).date()

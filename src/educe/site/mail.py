@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import email.utils
 import os
+import re
 import ssl
 from dataclasses import dataclass, field
 from email.headerregistry import Address
@@ -43,6 +44,7 @@ __all__ = [
 # Seven bits: any server takes it, and long lines are broken on the way.
 POLICY = SMTP.clone(cte_type="7bit")
 SECONDS = 30.0
+SENDER = re.compile(r"(?P<name>[^<>\"@\x00-\x1f]*)<(?P<in>[^<>]+)>|(?P<alone>[^<>]+)")
 PORTS = {"smtps": 465, "smtp+starttls": 587, "smtp": 25}
 OUTBOX_SENDER = "educe <educe@educe.invalid>"
 
@@ -198,12 +200,10 @@ class MailConfig:
     @property
     def author(self) -> Address:
         """The sender, as a header needs it."""
-        name, address = email.utils.parseaddr(self.sender or OUTBOX_SENDER)
-        if any(ord(character) < 32 for character in name):
-            raise UsageError(
-                "The sender's name has a line break. Write EDUCE_MAIL_FROM like educe <papers@example.org>."
-            )
-        return Address(name or "educe", addr_spec=parse_address(address))
+        found = SENDER.fullmatch((self.sender or OUTBOX_SENDER).strip())
+        if found is None:
+            raise UsageError("The sender cannot be read. Write EDUCE_MAIL_FROM like educe <papers@example.org>.")
+        return Address((found["name"] or "").strip() or "educe", addr_spec=parse_address(found["in"] or found["alone"]))
 
 
 def new_message(

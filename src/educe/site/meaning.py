@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 __all__ = ["MeaningIndex", "stop_words"]
 
 DIMENSIONS = 64
+PAPERS_PER_DIMENSION = 4  # As many dimensions as papers would be the words themselves, with nothing latent in them.
 OVERSAMPLED = 16
 ROUNDS = 3
 MOST_TERMS = 40_000
@@ -117,8 +118,9 @@ class MeaningIndex:
             np.zeros((len(terms), 0), dtype=np.float32),
             len(numbers),
         )
-        index.basis = _right_vectors(index._matrix(counts))
-        index.vectors = index._project(counts)
+        matrix = index._matrix(counts)
+        index.basis = _right_vectors(matrix)
+        index.vectors = index._laid(matrix)
         return index
 
     def _matrix(self, counts: Sequence[Mapping[str, int]]) -> torch.Tensor:
@@ -143,10 +145,11 @@ class MeaningIndex:
             check_invariants=False,
         )
 
-    def _project(self, counts: Sequence[Mapping[str, int]]) -> NDArray[np.float32]:
-        if not self.terms or not counts:
-            return np.zeros((len(counts), self.basis.shape[1]), dtype=np.float32)
-        vectors = np.asarray((self._matrix(counts) @ torch.from_numpy(self.basis)).numpy(), dtype=np.float32)
+    def _laid(self, matrix: torch.Tensor) -> NDArray[np.float32]:
+        """Return where rows of weighted counts lie in the space, as directions."""
+        if 0 in matrix.shape:
+            return np.zeros((matrix.shape[0], self.basis.shape[1]), dtype=np.float32)
+        vectors = np.asarray((matrix @ torch.from_numpy(self.basis)).numpy(), dtype=np.float32)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         unit: NDArray[np.float32] = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-6)
         return unit
@@ -182,7 +185,11 @@ class MeaningIndex:
             All papers to hold, in ascending order; those neither new nor held are left out.
         """
         fresh = dict(
-            zip(sorted(texts), self._project([Counter(_terms(texts[key])) for key in sorted(texts)]), strict=True)
+            zip(
+                sorted(texts),
+                self._laid(self._matrix([Counter(_terms(texts[key])) for key in sorted(texts)])),
+                strict=True,
+            )
         )
         known = {int(number): row for number, row in zip(self.numbers, self.vectors, strict=True)}
         known.update(fresh)
@@ -286,7 +293,7 @@ class MeaningIndex:
 def _right_vectors(matrix: torch.Tensor) -> NDArray[np.float32]:
     """Return the leading right singular vectors times nothing: an orthonormal basis of the space of words."""
     papers, terms = matrix.shape
-    rank = min(DIMENSIONS, papers, terms)
+    rank = min(DIMENSIONS, math.ceil(papers / PAPERS_PER_DIMENSION), terms)
     if rank == 0:
         return np.zeros((terms, 0), dtype=np.float32)
     width = min(rank + OVERSAMPLED, papers, terms)

@@ -116,9 +116,7 @@ def clean(site: Site) -> int:
         # The mails of such an address hold it as text.
         old = Mail.created < moment - UNCONFIRMED_DAYS * DAY
         session.execute(delete(Mail).where(old, Mail.address.not_in(select(Person.email))))
-        session.execute(
-            delete(Mail).where(Mail.state.in_(("sent", "failed")), Mail.created < moment - KEPT_DAYS * DAY)
-        )
+        session.execute(delete(Mail).where(Mail.state.in_(("sent", "failed")), Mail.created < moment - KEPT_DAYS * DAY))
         session.execute(delete(Token).where(Token.expires < moment - DAY))
         session.execute(delete(Allowance).where(Allowance.day < moment // DAY))
     return len(gone)
@@ -144,7 +142,7 @@ class Postman:
         self._wake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
-        self._stopping = False
+        self._stop = asyncio.Event()
         self._done: set[str] = set()
 
     def start(self) -> None:
@@ -159,7 +157,7 @@ class Postman:
 
     async def stop(self) -> None:
         """Let the mail that is being sent go out, then end."""
-        self._stopping = True
+        self._stop.set()
         self.wake()
         if self._main is not None:
             done, _ = await asyncio.wait({self._main}, timeout=self.site.config.limits.grace_seconds)
@@ -168,7 +166,7 @@ class Postman:
                 await asyncio.gather(self._main, return_exceptions=True)
 
     async def _work(self) -> None:
-        while not self._stopping:
+        while not self._stop.is_set():
             with senders_lock(self.site) as mine:
                 if mine:
                     await self._keep_at_it()
@@ -177,7 +175,7 @@ class Postman:
     async def _keep_at_it(self) -> None:
         looked = kept = float("-inf")
         begun = False
-        while not self._stopping:
+        while not self._stop.is_set():
             try:
                 if not begun:
                     await asyncio.to_thread(report_lost, self.site)
@@ -196,7 +194,7 @@ class Postman:
             await self._pause(POLL)
 
     async def _pause(self, seconds: float) -> None:
-        if self._stopping:
+        if self._stop.is_set():
             return
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), seconds)
@@ -229,9 +227,9 @@ class Postman:
             return states
         transport = self._transport()
         try:
-            while numbers and not self._stopping:
+            while numbers and not self._stop.is_set():
                 for number in numbers:
-                    if self._stopping:
+                    if self._stop.is_set():
                         break
                     state = await self._send(transport, number)
                     if state is not None:

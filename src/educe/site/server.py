@@ -87,14 +87,18 @@ class PatientProtocol(HttpToolsProtocol):
 
 
 class _Server(uvicorn.Server):
-    """Tells live connections to close when a signal comes: uvicorn would wait for them first."""
+    """Tells live connections to close when a signal comes: uvicorn would wait for them first.
+
+    A second Ctrl-C ends at once. uvicorn's own way ends a graceful stop by the signal itself, as if it had failed.
+    """
 
     stopping: asyncio.Event
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Take a signal."""
         self.stopping.set()
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -112,6 +116,7 @@ def listen(host: str, port: int) -> socket.socket:
     BackendError
         The port is taken or the address is not this machine's.
     """
+    opened = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         opened = socket.socket(family, kind, protocol)
@@ -119,6 +124,8 @@ def listen(host: str, port: int) -> socket.socket:
         opened.bind(address)
         opened.listen(2048)
     except OSError as error:
+        if opened is not None:
+            opened.close()
         raise BackendError(
             f"Cannot listen on {host}:{port}: {error.strerror or error}. Choose another --port or --host."
         ) from None

@@ -16,7 +16,8 @@ from educe.tasks.large_arithmetic import LargeArithmetic
 from educe.tasks.letters import Letters
 from educe.tasks.linear_equations import LinearEquations
 from educe.tasks.list_programs import ListPrograms
-from educe.tasks.multiple_choice import MultipleChoice, MultipleChoiceAtOnce
+from educe.tasks.multiple_choice import FactChoice, FactChoiceAtOnce, MultipleChoice, MultipleChoiceAtOnce
+from educe.tasks.option_lookup import OptionLookup
 from educe.tasks.problem import SPLITS, Family, Problem
 from educe.tasks.three_hop_facts import ThreeHopFacts
 from educe.tasks.two_hop_facts import TwoHopFacts
@@ -38,6 +39,9 @@ FAMILIES: dict[str, Family] = {
         Letters(),
         MultipleChoice(),
         MultipleChoiceAtOnce(),
+        FactChoice(),
+        FactChoiceAtOnce(),
+        OptionLookup(),
     )
 }
 TRIES = 2000  # draws without a new problem after which a family counts as exhausted

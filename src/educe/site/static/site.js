@@ -53,5 +53,5 @@ document.addEventListener("keydown", (event) => {
 });
 
 for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
-document.addEventListener("htmx:load", (event) => live(event.target));
+document.addEventListener("htmx:load", () => live(document));
 live(document);
