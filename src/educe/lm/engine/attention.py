@@ -281,20 +281,25 @@ class StepAttention:
             filled[..., :many, :] = split.transpose(1, 2)
             mine = filled.view(count * groups, length * width, head_dim)
 
+        # The first piece has all rows and all queries: a position sees itself or what comes before.
         own_scores: list[torch.Tensor] = []
-        largest = mine.new_full(mine.shape[:2], -math.inf)
         for piece, mask in zip(rows.pieces, own_masks, strict=True):
             asked = mine[: piece.rows * groups, piece.first * width :]
             if piece.blocks > 1:
                 asked = asked.expand(piece.blocks, *asked.shape).flatten(0, 1)
             keys = self._own_part(rows, layer, 0, piece)
             scores = torch.baddbmm(mask, asked, keys.transpose(1, 2)).view(piece.blocks, -1, asked.shape[1], BLOCK)
-            raised = largest[: scores.shape[1], piece.first * width :]
-            torch.maximum(raised, scores.amax((0, 3)), out=raised)
+            found = scores.amax((0, 3))
+            if not own_scores:
+                largest = found
+            else:
+                raised = largest[: scores.shape[1], piece.first * width :]
+                torch.maximum(raised, found, out=raised)
             own_scores.append(scores)
 
-        mean, total = torch.zeros_like(mine), torch.zeros_like(largest)
+        mean = total = None
         if rows.shared:
+            mean, total = torch.zeros_like(mine), torch.zeros_like(largest)
             # Of the shape (rows, groups, length, width): what segments and own parts are joined in.
             top = largest.view(count, groups, length, width)
             parts = [
@@ -307,11 +312,17 @@ class StepAttention:
             some, first = scores.shape[1], piece.first * width
             weights = scores.sub_(largest[:some, first:, None]).exp_()
             partial = torch.bmm(weights.flatten(0, 1), self._own_part(rows, layer, 1, piece))
-            partial = partial.view(piece.blocks, some, -1, head_dim)
-            masses = weights.sum(-1)
-            for block in range(piece.blocks):
-                mean[:some, first:] += partial[block]
-                total[:some, first:] += masses[block]
+            by_block = zip(
+                partial.view(piece.blocks, some, -1, head_dim).unbind(), weights.sum(-1).unbind(), strict=True
+            )
+            for means, masses in by_block:
+                if mean is None or total is None:
+                    mean, total = means, masses
+                else:
+                    mean[:some, first:] += means
+                    total[:some, first:] += masses
+        assert mean is not None
+        assert total is not None
         joined = mean.div_(total[..., None]).view(count, groups, length, width, head_dim)[..., :many, :]
         out.view(count, length, groups, many, head_dim).copy_(joined.transpose(1, 2))
 

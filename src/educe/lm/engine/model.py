@@ -111,8 +111,8 @@ class Llama:
         config, count = self.config, len(tokens)
         heads, both = config.heads, config.heads + config.key_value_heads
         # Positions that only fill a row up may lie beyond the context.
-        turns = self._turns[positions.clamp(max=config.context - 1)][:, None]
-        scaled_turns = turns * config.head_dim**-0.5
+        turns = self._turns[positions.clamp(max=config.context - 1)][:, None].repeat(1, both, 1)
+        turns[:, :heads] *= config.head_dim**-0.5  # which scales the queries
         state = functional.embedding(tokens, self._embedding).float()
         filled = padded_rows(count)
         if filled > count:
@@ -122,8 +122,7 @@ class Llama:
         for number, layer in enumerate(self._layers):
             stacked = layer.query_key_value(self._norm(state, layer.attention_norm))[:count]
             stacked = stacked.view(count, -1, config.head_dim)
-            _turn(stacked[:, :heads], scaled_turns)
-            _turn(stacked[:, heads:both], turns)
+            torch.view_as_complex(stacked[:, :both].view(count, both, -1, 2)).mul_(turns)
             keys_values = stacked[:, heads:].view(count, 2, -1, config.head_dim)
             if gone is not None and bool(gone.all()):
                 attention.keep(number, keys_values)
@@ -149,8 +148,3 @@ class Llama:
         missing = padded_rows(len(hidden)) - len(hidden)
         filled = functional.pad(hidden, (0, 0, 0, missing)) if missing else hidden.contiguous()
         return self._output(filled)[: len(hidden)]
-
-
-def _turn(heads: torch.Tensor, turns: torch.Tensor) -> None:
-    """Turn the pairs of (n, heads, head_dim) in place."""
-    torch.view_as_complex(heads.view(*heads.shape[:-1], -1, 2)).mul_(turns)
