@@ -16,7 +16,7 @@ help: ## Show this list
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[hf,dask,science,figures,bench,dev,docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[hf,dask,ray,science,figures,sandbox,site,dev,docs]'
 	@touch $@
 
 setup: $(STAMP) ## Make .venv with everything in it (2 to 4 minutes on first use)
@@ -42,7 +42,8 @@ format: $(STAMP) ## Format and sort imports
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix --quiet .
 
-bench: model ## Run the benchmarks; results go into bench/results
+bench: model ## Run the benchmarks against their peers; results go into bench/results
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@set -e; for script in bench/*.py; do $(BIN)/python "$$script"; done
 
 serve: ## Serve the page and the API (not here yet)

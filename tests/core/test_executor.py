@@ -27,11 +27,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from educe.core import run_sync
-from educe.core.errors import BackendError, UsageError
-from educe.core.executor import DaskExecutor, InProcess, make_executor
+from educe.core import BackendError, DaskExecutor, InProcess, RayExecutor, UsageError, make_executor, run_sync
 
-executor_module = sys.modules["educe.core.executor"]
 limits = st.integers(1, 5)
 # Examples wait for threads, whose speed is not what is tested.
 no_deadline = hypothesis.settings(deadline=None)
@@ -362,6 +359,9 @@ def test_names() -> None:
         there = make_executor(f"dask://{host}:8786")
         assert isinstance(there, DaskExecutor)
         assert there.address == f"tcp://{host}:8786"
+        ray = make_executor(f"ray://{host}:10001")
+        assert isinstance(ray, RayExecutor)
+        assert ray.address == f"ray://{host}:10001"
 
 
 @pytest.mark.parametrize(
@@ -371,8 +371,9 @@ def test_names() -> None:
         ("locl", "did you mean 'local'"),
         ("local://x", "unknown"),
         ("spark://host:1", "unknown"),
-        ("ray://host:1", "not supported by this version"),
-        ("ray", "not supported by this version"),
+        ("ray", "lacks an address"),
+        ("ray://host", "host or a port"),
+        ("rai://host:1", "did you mean 'ray"),
         ("dask://", "host or a port"),
         ("dask://host", "host or a port"),
         ("dask://:8786", "host or a port"),
@@ -535,7 +536,7 @@ async def test_cluster_that_goes_away(units: ModuleType, tmp_path: Path) -> None
 
 
 async def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor_module, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("educe.core.dask_executor.CONNECT_SECONDS", 0.2)
     async with nothing_left():
         with pytest.raises(BackendError, match=r"No Dask scheduler answers at tcp://127\.0\.0\.1:9"):
             await DaskExecutor("tcp://127.0.0.1:9").__aenter__()
@@ -678,7 +679,7 @@ SCRIPT = """
 import asyncio, sys, time
 
 async def main():
-    from educe.core.executor import make_executor  # here, because the worker imports this file and needs none of it
+    from educe.core import make_executor  # here, because the worker imports this file and needs none of it
 
     async with make_executor("dask") as ex:
         if sys.argv[1] == "interrupt":  # in the middle of a unit

@@ -72,7 +72,7 @@ def test_the_traced_density_is_the_sum_of_scalar_ones():
             jacobian += slot.transform.log_abs_det_jacobian(part, draws[name][row]).sum()
         assert torch.allclose(values[row], joint + jacobian, atol=1e-10)
         numeric = [
-            (log_density(model, where.slots, positions[row] + h) - log_density(model, where.slots, positions[row] - h))
+            (log_density(model, where, positions[row] + h) - log_density(model, where, positions[row] - h))
             / 2e-5
             for h in 1e-5 * torch.eye(where.size, dtype=torch.float64)
         ]
@@ -85,7 +85,7 @@ def test_a_graph_is_traced_once_per_program_and_shape():
     where = run_sync(layout(model))
     for chains in (3, 3, 4):
         value_and_gradient(model, where, torch.zeros(chains, where.size, dtype=torch.float64))
-    assert set(model.traced) == {(3, where.size), (4, where.size)}
+    assert set(model.traced) == {(3, True, False), (4, True, False)}
 
 
 def quadrature():
@@ -190,8 +190,8 @@ def test_a_proposal_does_not_change_the_target_of_the_vector_engine():
 
     plain, proposed = target(None), target(Normal(5.0, 2.0))
     at = torch.tensor([0.3], dtype=torch.float64)
-    slots = run_sync(layout(plain)).slots
-    assert torch.equal(log_density(plain, slots, at), log_density(proposed, slots, at))
+    where = run_sync(layout(plain))
+    assert torch.equal(log_density(plain, where, at), log_density(proposed, where, at))
 
 
 def test_diagnostics_follow_their_formulas():

@@ -13,7 +13,18 @@ from hypothesis import strategies as st
 
 from educe.core import Budget, CapabilityError, Posterior, UsageError
 from educe.lm import FakeLM, Session
-from educe.reason import BestOfN, Greedy, Question, SelfConsistency, Strategy, ask, make_method, methods, winner_law
+from educe.reason import (
+    Answer,
+    BestOfN,
+    Greedy,
+    Question,
+    SelfConsistency,
+    Strategy,
+    ask,
+    make_method,
+    methods,
+    winner_law,
+)
 from educe.reason.question import read_answers
 from educe.testing import CHECKS, ConformanceError, check_strategy
 
@@ -223,11 +234,47 @@ class Broken(Strategy):
         return Posterior.uniform(answers, ledger=ledger)
 
 
+@dataclass(frozen=True, repr=False)
+class Careless(Strategy):
+    """A method with a reward that it does not look after, or that makes up an answer."""
+
+    how: str = ""
+    n: int = 2
+    reward: object = "logprob"
+
+    async def __call__(self, question, lm):
+        rows = await lm.sample(question.messages(), n=self.n)
+        answers = [answer for answer in await read_answers(question, rows) if answer is not None]
+        if self.how == "believes all" and not isinstance(self.reward, str):
+            return Posterior.uniform(answers, ledger=lm.ledger)
+        if self.how == "makes up":
+            return Posterior.uniform(answers or [Answer("24", "number")], ledger=lm.ledger)
+        if self.how == "needs logprobs":
+            [row.logprob for row in rows]
+        if self.how == "never alone" and self.n == 1:
+            answers = []
+        return Posterior.uniform(answers, ledger=lm.ledger)
+
+
+@pytest.mark.parametrize(
+    ("how", "check"),
+    [
+        ("believes all", "a reward of nan"),
+        ("makes up", "less than one sample|from an answer without an end|concludes"),
+        ("needs logprobs", "does not say so before it begins"),
+        ("never alone", "with n=1"),
+    ],
+)
+def test_the_battery_catches_careless_methods(how, check):
+    with pytest.raises(ConformanceError, match=check):
+        check_strategy(Careless(how), skip=("plain data", *(() if how == "believes all" else ("a reward that fails",))))
+
+
 @pytest.mark.parametrize(
     ("how", "check"),
     [
         ("impure", "same seed"),
-        ("overspends", "behind the session|stopped_by"),
+        ("overspends", "behind the session|stopped_by|less than one sample"),
         ("crashes on nothing", "raised IndexError"),
         ("batch", "depends on the batch"),
         ("no ledger", "stopped_by|ledger"),

@@ -34,12 +34,16 @@ from educe.reason.asking import DEFAULT_METHOD
 __all__ = ["ask"]
 
 INTERRUPTED = 1
+AUTO = "auto"
 
 
 @click.command()
 @click.argument("question", required=False)
 @click.option(
-    "--method", default=DEFAULT_METHOD, show_default=True, help="Method, perhaps with options: best-of-n:n=8."
+    "--method",
+    default=DEFAULT_METHOD,
+    show_default=True,
+    help="Method, perhaps with options (best-of-n:n=8), or auto: what `educe bench` found best.",
 )
 @click.option("--budget", default="", metavar="NAME=N,…", help="Limits: samples, tokens, calls, seconds, usd.")
 @click.option("--lm", default=None, help="Model: a name of `educe models`, a path, hf:…, openai:http://…/v1#MODEL.")
@@ -55,7 +59,7 @@ INTERRUPTED = 1
 @click.option(
     "--batch", type=click.Path(allow_dash=True), default=None, help="File of JSON lines, or - for standard input."
 )
-@click.option("--executor", "executor_spec", default="local", help="local, dask, or dask://HOST:PORT.")
+@click.option("--executor", "executor_spec", default="local", help="local, dask, dask://HOST:PORT or ray://HOST:PORT.")
 @click.option("--fresh", is_flag=True, help="With --batch: answer again what the store already holds.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def ask(
@@ -85,6 +89,8 @@ def ask(
     goes on where a killed one stopped.
     """
     limits = Budget.parse(budget)
+    if method == AUTO:
+        method = _chosen(lm, kind, question, choices, limits)
     make_method(method, limits)
     if versus is not None:
         make_method(versus)
@@ -119,6 +125,25 @@ def ask(
         click.echo("educe: interrupted; what was there is shown and stored.", err=True)
         return INTERRUPTED
     return 0
+
+
+def _chosen(lm: str | None, kind: str | None, question: str | None, choices: tuple[str, ...], budget: Budget) -> str:
+    """Choose a method from the latest table of the model, and say why."""
+    from educe.cli.bench import latest_summary
+    from educe.core.settings import default_model
+    from educe.reason.bench_summary import recommend
+
+    name = lm or default_model()
+    if kind is None and question is not None:
+        kind = str(Question(question, None, choices).answer_kind)
+    with Store() as store:
+        summary = latest_summary(store, name)
+    if summary is None:
+        click.echo(f"auto: {DEFAULT_METHOD}; nothing was measured on {name} yet (`educe bench --lm {name}`).", err=True)
+        return DEFAULT_METHOD
+    found = recommend(summary, budget, kind)
+    click.echo(f"auto: {found.method}; {found.reason}.", err=True)
+    return found.method
 
 
 def _model(lm: str | None, dtype: str) -> tuple[str, LanguageModel]:

@@ -15,13 +15,22 @@ from typing import NamedTuple
 
 import click
 
-from educe.core import EduceError, Store
+from educe.core import CapabilityError, EduceError, Store, run_sync
 from educe.core.settings import SETTINGS, cache_dir, data_dir, default_model, threads
 from educe.lm import zoo
+from educe.verify import check_isolation
 
 __all__ = ["doctor"]
 
-EXTRAS = {"hf": "transformers", "dask": "distributed", "figures": "matplotlib", "science": "sklearn"}
+EXTRAS = {
+    "hf": "transformers",
+    "dask": "distributed",
+    "ray": "ray",
+    "figures": "matplotlib",
+    "science": "sklearn",
+    "site": "fastapi",
+    "sandbox": "pyseccomp",
+}
 
 
 class Finding(NamedTuple):
@@ -77,6 +86,17 @@ def _extras() -> Finding:
     return Finding("ok", "extras", f"installed: {', '.join(here) or 'none'}; known: {', '.join(EXTRAS)}")
 
 
+def _sandbox() -> Finding:
+    try:
+        results = run_sync(check_isolation())
+    except CapabilityError as error:
+        return Finding("note", "sandbox", f"model-written programs cannot run here. {error}")
+    open_ways = [f"{result.name} ({result.detail})" for result in results if not result.holds]
+    if open_ways:
+        return Finding("fault", "sandbox", f"lets through: {'; '.join(open_ways)}. Do not run programs of models here.")
+    return Finding("ok", "sandbox", f"{len(results)} attempts to get out or past a limit failed, as they should")
+
+
 def _settings() -> Finding:
     given = [setting.name for setting in SETTINGS if os.environ.get(setting.name)]
     return Finding("ok", "settings", f"set: {', '.join(given) or 'none'}")
@@ -94,6 +114,7 @@ def doctor(as_json: bool) -> int:
         _store,
         _model,
         _extras,
+        _sandbox,
         _settings,
     ]
     findings = []

@@ -17,12 +17,15 @@ __all__ = ["cli", "main"]
 # Subcommands import torch and models; loading them on call keeps `educe --help` quick.
 COMMANDS = {
     "ask": "educe.cli.ask:ask",
+    "bench": "educe.cli.bench:bench",
     "doctor": "educe.cli.doctor:doctor",
     "methods": "educe.cli.methods:methods",
     "models": "educe.cli.models:models",
     "papers": "educe.cli.papers:papers",
     "read": "educe.cli.papers:read",
     "run": "educe.cli.papers:run",
+    "serve": "educe.cli.serve:serve",
+    "site": "educe.cli.serve:site",
 }
 
 
@@ -55,12 +58,15 @@ class LazyGroup(click.Group):
 
 SUMMARIES = {
     "ask": "Answer a question, or many, and say how sure the answer is.",
+    "bench": "Compare methods with the plain vote at equal cost.",
     "doctor": "Check this installation and say what to mend.",
     "methods": "List the methods and their options.",
     "models": "List, fetch and remove models.",
     "papers": "List the sixty papers and what runs here.",
     "read": "Show one paper: its claim, our summary, what we measured.",
     "run": "Run a paper's reproduction.",
+    "serve": "Serve the page and the API.",
+    "site": "Look after the page's database.",
 }
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import click
 
 from educe.reason import methods as known_methods
+from educe.reason.strategy import options as method_options
 
 __all__ = ["methods"]
 
@@ -18,10 +18,7 @@ def methods(as_json: bool) -> None:
     """List the methods that `educe ask --method` takes, third parties' included."""
     rows = {}
     for name, cls in sorted(known_methods().items()):
-        options = {}
-        for field in dataclasses.fields(cls):
-            default = None if field.default is dataclasses.MISSING else field.default
-            options[field.name] = getattr(default, "__name__", default)
+        options = {option: getattr(value, "__name__", value) for option, value in method_options(cls).items()}
         summary = (cls.__doc__ or "").strip().splitlines()[0]
         rows[name] = {"summary": summary, "options": options, "requires": list(cls.requires)}
     if as_json:
@@ -29,6 +26,7 @@ def methods(as_json: bool) -> None:
         return
     for name, row in rows.items():
         click.echo(f"{name}\n    {row['summary']}")
-        click.echo("    " + ", ".join(f"{option}={value}" for option, value in row["options"].items()))  # type: ignore[attr-defined]
+        shown = (f"{option}={value}".replace("\n", "\\n") for option, value in row["options"].items())  # type: ignore[attr-defined]
+        click.echo("    " + ", ".join(shown))
         if row["requires"]:
             click.echo(f"    needs a model with {', '.join(row['requires'])}")

@@ -1,6 +1,7 @@
 """The ideas that every room shares: a posterior, what it cost, and where its randomness came from."""
 
 from educe.core.canonical import canonical_json, canonical_key, content_hash
+from educe.core.dask_executor import DaskExecutor
 from educe.core.errors import (
     BackendError,
     CapabilityError,
@@ -10,9 +11,11 @@ from educe.core.errors import (
     UsageError,
     nearest,
 )
-from educe.core.executor import DaskExecutor, Executor, InProcess, make_executor
+from educe.core.executor import Executor, InProcess
+from educe.core.executor_address import make_executor
 from educe.core.ledger import Budget, Ledger
 from educe.core.posterior import EvidenceKind, Interval, Posterior, Refusal
+from educe.core.ray_executor import RayExecutor
 from educe.core.report import TOPICS, Baseline, Card, Check, Control, Report, Scale
 from educe.core.seed import Seed
 from educe.core.settings import SETTINGS, Setting
@@ -38,6 +41,7 @@ __all__ = [
     "Interval",
     "Ledger",
     "Posterior",
+    "RayExecutor",
     "Refusal",
     "Report",
     "Scale",

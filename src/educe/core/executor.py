@@ -1,12 +1,8 @@
-"""Where work units run: in this process, or on a Dask cluster. The results are the same, only their order differs.
+"""Where work units run: here, in this process; `DaskExecutor` and `RayExecutor` send them elsewhere.
 
-`Executor.map` takes items as it has room for them, gives each result as soon as it is there, and stops what it
-started when its iterator is closed. It neither stores nor retries: the driver stores, and only a lost worker makes a
-unit run twice.
-
-A Dask cluster runs whatever its clients send, and Dask pickles its messages; connect to one that you trust.
-The local cluster listens on the loopback address alone, without authentication: on a machine shared with people you
-do not trust, stay in this process.
+The results are the same, only their order differs. `Executor.map` takes items as it has room for them, gives each
+result as soon as it is there, and stops what it started when its iterator is closed. It neither stores nor retries:
+the driver stores, and only a lost worker makes a unit run twice.
 """
 
 from __future__ import annotations
@@ -14,33 +10,23 @@ from __future__ import annotations
 import abc
 import asyncio
 import concurrent.futures
-import contextlib
 import contextvars
 import functools
-import importlib
 import inspect
-import logging
-import operator
-import os
-import reprlib
-import urllib.parse
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from educe.core import settings
-from educe.core.errors import BackendError, UsageError, nearest
-from educe.core.sync import run_sync
+from educe.core.errors import BackendError, UsageError
 
-__all__ = ["DaskExecutor", "Executor", "InProcess", "make_executor"]
+__all__ = ["Executor", "InProcess"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 COROUTINES = 64  # Coroutines wait for a model that batches them; this many fill its batches.
 MOST_THREADS = 512  # Bound on the pool; a map's own limit is the one that counts.
-ALLOWED_FAILURES = 3  # Workers that a unit may lose before it is given up, as in Dask's own default.
-CONNECT_SECONDS = 10.0
 
 
 def _checked_limit(limit: int | None) -> int | None:
@@ -49,12 +35,12 @@ def _checked_limit(limit: int | None) -> int | None:
     return limit
 
 
-def _is_async(fn: Callable[..., Any]) -> bool:
+def is_async(fn: Callable[..., Any]) -> bool:
     # An object with an async `__call__`, as every strategy is, is no coroutine function to `inspect`.
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
 
 
-def _guarded(fn: Callable[[T], R], item: T) -> R:
+def guarded(fn: Callable[[T], R], item: T) -> R:
     try:
         return fn(item)
     except StopIteration as error:
@@ -62,21 +48,8 @@ def _guarded(fn: Callable[[T], R], item: T) -> R:
         raise RuntimeError("The function raised StopIteration.") from error
 
 
-async def _awaited(awaitable: Awaitable[R]) -> R:
-    return await awaitable
-
-
-def _run_unit(fn: Callable[[T], Any], item: T) -> Any:
-    """Run one unit in a worker of a cluster.
-
-    All coroutines of a worker run in one loop (`run_sync`), so that a model which one unit loaded serves the next.
-    """
-    result = _guarded(fn, item)
-    return run_sync(_awaited(result)) if inspect.isawaitable(result) else result
-
-
 class Executor(abc.ABC):
-    """What runs work units: `InProcess` or `DaskExecutor`; an async context manager.
+    """What runs work units: `InProcess`, `DaskExecutor` or `RayExecutor`; an async context manager.
 
     Parameters
     ----------
@@ -266,15 +239,15 @@ class InProcess(Executor):
         self._pool: concurrent.futures.ThreadPoolExecutor | None = None
 
     async def _default_limit(self, fn: Callable[[Any], Any]) -> int:
-        return COROUTINES if _is_async(fn) else settings.threads()
+        return COROUTINES if is_async(fn) else settings.threads()
 
     async def _call(self, fn: Callable[[Any], Any], item: Any, index: int) -> Any:
-        if _is_async(fn):
+        if is_async(fn):
             return await fn(item)
         if self._pool is None:
             # Not the loop's own pool, whose size has nothing to do with the limit. It starts threads only as needed.
             self._pool = concurrent.futures.ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="educe-unit")
-        call = functools.partial(contextvars.copy_context().run, _guarded, fn, item)
+        call = functools.partial(contextvars.copy_context().run, guarded, fn, item)
         result = await asyncio.get_running_loop().run_in_executor(self._pool, call)
         # A plain function may hand back a coroutine, as a lambda around a coroutine function does.
         return await result if inspect.isawaitable(result) else result
@@ -282,203 +255,3 @@ class InProcess(Executor):
     async def _release(self) -> None:
         if self._pool is not None:
             await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
-
-
-def _distributed() -> Any:
-    try:
-        return importlib.import_module("distributed")
-    except ImportError:
-        raise UsageError("Dask is not installed. Run: pip install 'educe[dask]'") from None
-
-
-def _importable(fn: Callable[[Any], Any]) -> None:
-    name, module = getattr(fn, "__qualname__", None), getattr(fn, "__module__", None)
-    found = None
-    if isinstance(name, str) and isinstance(module, str) and module != "__main__":
-        with contextlib.suppress(ImportError, AttributeError):
-            found = operator.attrgetter(name)(importlib.import_module(module))
-    if found is not fn:
-        raise UsageError(
-            f"{fn!r} cannot be imported by a worker. Give a function that stands at the top of a module, by its name; "
-            "what it needs beyond the item belongs into the item."
-        )
-
-
-class DaskExecutor(Executor):
-    """Units run on a Dask cluster, one's own or one that is there; needs the extra ``educe[dask]``.
-
-    Coroutine functions run inside the worker, all in one event loop. A unit whose worker is lost runs again elsewhere,
-    three times at most (on a cluster that is there, its own setting ``allowed-failures`` holds). Cancelling takes back
-    what waits; what a worker already runs ends by itself.
-
-    Parameters
-    ----------
-    address : str or None
-        Address of a scheduler, for instance ``"tcp://10.0.0.1:8786"``. None starts a cluster on this machine when
-        entered and ends it when left: as many worker processes as `educe.core.settings.threads`, each with one
-        thread. A script that does so needs the guard ``if __name__ == "__main__":``, because the workers import it.
-    limit : int or None
-        Most units in flight, >= 1; None means twice the threads of the cluster, so that no worker waits for the driver.
-
-    Raises
-    ------
-    UsageError
-        The limit is below one. On entering: Dask is not installed, or the address is malformed.
-    BackendError
-        On entering: nobody answers at the address. On iteration: a unit lost too many workers, or the cluster was lost.
-
-    Examples
-    --------
-    >>> async def lengths(texts):
-    ...     async with DaskExecutor("tcp://10.0.0.1:8786") as executor:
-    ...         return [pair async for pair in executor.map(len, texts)]
-    """
-
-    def __init__(self, address: str | None = None, *, limit: int | None = None) -> None:
-        super().__init__(limit=limit)
-        self.address = address
-        self._cluster: Any = None
-        self._client: Any = None
-        self._environment: dict[str, str | None] = {}
-
-    async def __aenter__(self) -> Self:
-        if self._closed:
-            raise UsageError("The executor is closed. Make a new one.")
-        distributed = _distributed()
-        try:
-            if self.address is None:
-                await self._start_cluster()
-            self._client = distributed.Client(
-                self._cluster or self.address,
-                asynchronous=True,
-                set_as_default=False,
-                timeout=CONNECT_SECONDS,
-            )
-            await self._client
-        except BaseException as error:
-            await self.aclose()
-            if self._cluster is None and isinstance(error, ValueError):
-                raise UsageError(f"Address {self.address!r} is malformed ({error}). Write tcp://host:port.") from error
-            if self._cluster is None and isinstance(error, OSError):
-                raise BackendError(
-                    f"No Dask scheduler answers at {self.address} ({error}). Check the address, or start one with "
-                    "the command `dask scheduler`."
-                ) from error
-            raise
-        return self
-
-    async def _start_cluster(self) -> None:
-        distributed = _distributed()
-        # Dask writes thread limits and a hash seed into this process's environment for the workers to inherit; they
-        # would hold for everything else that this process starts.
-        names = (*importlib.import_module("dask").config.get("distributed.nanny.pre-spawn-environ"), "PYTHONHASHSEED")
-        self._environment = {name: os.environ.get(name) for name in names}
-        self._cluster = distributed.LocalCluster(
-            n_workers=settings.threads(),
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            # No dashboard; the scheduler still answers health checks, on a free port of the loopback address.
-            dashboard_address=None,
-            scheduler_kwargs={"allowed_failures": ALLOWED_FAILURES, "dashboard_address": "127.0.0.1:0"},
-            silence_logs=logging.CRITICAL,
-            asynchronous=True,
-            env={"EDUCE_THREADS": "1"},
-        )
-        await self._cluster
-        self._restore_environment()
-
-    def _restore_environment(self) -> None:
-        for name, value in self._environment.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-    def _check(self, fn: Callable[[Any], Any]) -> None:
-        super()._check(fn)
-        if self._client is None:
-            raise UsageError("The Dask executor has not been started. Use it in `async with`.")
-        _importable(fn)
-
-    async def _default_limit(self, fn: Callable[[Any], Any]) -> int:
-        threads_by_worker: dict[str, int] = await self._client.nthreads()
-        return max(2, 2 * sum(threads_by_worker.values()))
-
-    async def _call(self, fn: Callable[[Any], Any], item: Any, index: int) -> Any:
-        # The item travels inside a partial, because some versions of Dask read meaning into bare tuples and texts.
-        try:
-            future = self._client.submit(functools.partial(_run_unit, fn, item), pure=False)
-        except TypeError as error:
-            raise UsageError(
-                f"Unit {index} ({reprlib.repr(item)}) cannot be sent to a worker. Give text, numbers, lists, mappings "
-                "or dataclasses of these."
-            ) from error
-        try:
-            return await future.result()
-        except asyncio.CancelledError:
-            if self._client.status == "running":
-                await self._client.cancel([future], asynchronous=True)
-            raise
-        except _distributed().KilledWorker as error:
-            raise BackendError(
-                f"Unit {index} ({reprlib.repr(item)}) was given up, because the workers that ran it died "
-                f"({error.allowed_failures + 1} of them). Run it alone to see why, or give the workers more memory."
-            ) from error
-        except concurrent.futures.CancelledError as error:
-            raise BackendError(
-                f"Unit {index} was lost with its cluster ({error}). Check the scheduler and run again; "
-                "what was stored is safe."
-            ) from error
-
-    async def _release(self) -> None:
-        try:
-            if self._client is not None:
-                await self._client.close()
-        finally:
-            if self._cluster is not None:
-                await self._cluster.close()
-            self._restore_environment()
-
-
-def make_executor(spec: str = "") -> Executor:
-    """Make the executor that a text names.
-
-    Parameters
-    ----------
-    spec : str
-        ``""`` or ``"local"``: in this process. ``"dask"``: a Dask cluster of its own on this machine.
-        ``"dask://host:port"``: a Dask scheduler that is there.
-
-    Returns
-    -------
-    Executor
-        Not started yet; use it in ``async with``.
-
-    Raises
-    ------
-    UsageError
-        The name is unknown or not supported, or the address is malformed.
-
-    Examples
-    --------
-    >>> make_executor("dask://10.0.0.1:8786").address
-    'tcp://10.0.0.1:8786'
-    """
-    scheme, separator, rest = spec.strip().partition("://")
-    if scheme in ("", "local") and not separator:
-        return InProcess()
-    if scheme == "dask" and not separator:
-        return DaskExecutor()
-    if scheme == "dask":
-        try:
-            parts = urllib.parse.urlsplit(f"tcp://{rest}")
-            complete = bool(parts.hostname and parts.port) and parts.netloc == rest and "@" not in rest
-        except ValueError:
-            complete = False
-        if not complete:
-            raise UsageError(f"Executor {spec!r} lacks a host or a port. Write dask://host:port.")
-        return DaskExecutor(f"tcp://{rest}")
-    if scheme == "ray":
-        raise UsageError(f"Executor {spec!r} is not supported by this version of educe. Use dask://host:port.")
-    raise UsageError(f"Executor {spec!r} is unknown; {nearest(spec, ('local', 'dask', 'dask://host:port'))}")

@@ -211,5 +211,5 @@ class Budget:
         ledger : Ledger
             What has been spent.
         """
-        limit = self.limits().get(name)
+        limit: float | None = getattr(self, name)
         return math.inf if limit is None else max(0, limit - getattr(ledger, name))

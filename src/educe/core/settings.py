@@ -14,7 +14,20 @@ import platformdirs
 
 from educe.core.errors import UsageError
 
-__all__ = ["SETTINGS", "Setting", "api_key", "cache_dir", "data_dir", "default_model", "threads"]
+__all__ = [
+    "SETTINGS",
+    "Setting",
+    "api_key",
+    "cache_dir",
+    "data_dir",
+    "database_url",
+    "default_model",
+    "mail_sender",
+    "server_key",
+    "site_url",
+    "smtp_url",
+    "threads",
+]
 
 MOST_THREADS = 1024  # OpenMP runtimes abort the process, without a message one can catch, on absurd counts.
 
@@ -34,8 +47,8 @@ class Setting:
 
     Examples
     --------
-    >>> [setting.name for setting in SETTINGS]
-    ['EDUCE_LM', 'EDUCE_DATA_DIR', 'EDUCE_CACHE_DIR', 'EDUCE_API_KEY', 'EDUCE_THREADS']
+    >>> [setting.name for setting in SETTINGS][:3]
+    ['EDUCE_LM', 'EDUCE_DATA_DIR', 'EDUCE_CACHE_DIR']
     """
 
     name: str
@@ -57,6 +70,27 @@ SETTINGS = (
         "as many as the process may use cores",
         "Threads of a local model, and workers of a local cluster.",
     ),
+    Setting(
+        "EDUCE_DATABASE_URL",
+        "a SQLite file in the data folder",
+        "Database of the page: sqlite:///path or postgresql://user:password@host/name.",
+    ),
+    Setting(
+        "EDUCE_SERVER_KEY",
+        "none",
+        "Key that every request to our own server must carry; without it the server listens to this machine alone.",
+    ),
+    Setting(
+        "EDUCE_SITE_URL",
+        "the address that is listened on, on this machine alone",
+        "Address of the page as its readers write it, for links in mails: https://papers.example.org.",
+    ),
+    Setting(
+        "EDUCE_SMTP_URL",
+        "none; mails are written as files into the folder outbox of the site",
+        "Mail server: smtps://user:password@host, smtp+starttls://user:password@host, or smtp://host unencrypted.",
+    ),
+    Setting("EDUCE_MAIL_FROM", "none; demanded with a mail server", "Sender of mails: educe <papers@example.org>."),
 )
 _DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
 
@@ -190,3 +224,88 @@ def api_key() -> str | None:
     True
     """
     return _read("EDUCE_API_KEY")
+
+
+def database_url() -> str | None:
+    """Return the address of the page's database.
+
+    Returns
+    -------
+    str or None
+        ``EDUCE_DATABASE_URL``, None where it is not set.
+
+    Examples
+    --------
+    >>> import os
+    >>> "EDUCE_DATABASE_URL" in os.environ or database_url() is None
+    True
+    """
+    return _read("EDUCE_DATABASE_URL")
+
+
+def server_key() -> str | None:
+    """Return the key that requests to our own server must carry.
+
+    Returns
+    -------
+    str or None
+        ``EDUCE_SERVER_KEY``, None where it is not set.
+
+    Examples
+    --------
+    >>> import os
+    >>> "EDUCE_SERVER_KEY" in os.environ or server_key() is None
+    True
+    """
+    return _read("EDUCE_SERVER_KEY")
+
+
+def site_url() -> str | None:
+    """Return the address of the page as its readers write it.
+
+    Returns
+    -------
+    str or None
+        ``EDUCE_SITE_URL``, None where it is not set.
+
+    Examples
+    --------
+    >>> import os
+    >>> "EDUCE_SITE_URL" in os.environ or site_url() is None
+    True
+    """
+    return _read("EDUCE_SITE_URL")
+
+
+def smtp_url() -> str | None:
+    """Return the address of the mail server, with user and password.
+
+    Returns
+    -------
+    str or None
+        ``EDUCE_SMTP_URL``, None where it is not set.
+
+    Examples
+    --------
+    >>> import os
+    >>> "EDUCE_SMTP_URL" in os.environ or smtp_url() is None
+    True
+    """
+    return _read("EDUCE_SMTP_URL")
+
+
+def mail_sender() -> str | None:
+    """Return the sender of the page's mails.
+
+    Returns
+    -------
+    str or None
+        ``EDUCE_MAIL_FROM``, None where it is not set.
+
+    Examples
+    --------
+    >>> import os
+    >>> "EDUCE_MAIL_FROM" in os.environ or mail_sender() is None
+    True
+    """
+    return _read("EDUCE_MAIL_FROM")

@@ -1,7 +1,9 @@
 """Language models: one interface, several backends, and the session that meters them."""
 
 from educe.lm.completion import Chunk, Completion, Sampling
+from educe.lm.decoder import Decoder, DecoderConfig
 from educe.lm.fake import FakeLM
+from educe.lm.flops import ModelSize, flops, flops_matched, model_size
 from educe.lm.loading import load
 from educe.lm.model import LanguageModel, Price
 from educe.lm.prompt import Message, Prompt, check_prompt, prompt_text, render_chat
@@ -11,17 +13,23 @@ from educe.lm.tabular import TabularLM
 __all__ = [
     "Chunk",
     "Completion",
+    "Decoder",
+    "DecoderConfig",
     "Event",
     "FakeLM",
     "LanguageModel",
     "Message",
+    "ModelSize",
     "Price",
     "Prompt",
     "Sampling",
     "Session",
     "TabularLM",
     "check_prompt",
+    "flops",
+    "flops_matched",
     "load",
+    "model_size",
     "prompt_text",
     "render_chat",
 ]

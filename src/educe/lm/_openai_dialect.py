@@ -79,6 +79,11 @@ class Dialect:
             return False
         named = {name for name in (*UNUSED, *NEUTRAL, *CONTINUE) if name in body and _names(failure.words, name)}
         for name in sorted(named):
+            if name in CONTINUE:
+                raise CapabilityError(
+                    f"The server cannot go on with an assistant's beginning ({failure.words[:200]}). "
+                    "Use a method that asks for whole answers, or a server that can, for instance vLLM or SGLang."
+                )
             if self._matters(name, body[name]):
                 raise CapabilityError(
                     f"The server refuses {name}={body[name]!r} ({failure.words[:200]}). "

@@ -18,6 +18,7 @@ from educe.lm.completion import Chunk, Sampling
 __all__ = ["RowReader", "objects", "token_entries"]
 
 LENGTH = frozenset({"length", "max_tokens"})
+STOPPED_AT = ("stop_reason", "matched_stop", "stopping_word")  # vLLM, SGLang, llama.cpp
 BROKEN = frozenset({"content_filter", "abort", "error", "cancelled"})
 _BYTE = re.compile(r"\\x([0-9a-fA-F]{2})")
 
@@ -99,6 +100,7 @@ class RowReader:
         self._half = ""
         self._entries = self._sampled = self._characters = 0
         self._finish: str | None = None
+        self._stopped_at: str | None = None
         self._usage: dict[str, Any] = {}
         self._answered = self._done = False
 
@@ -121,7 +123,7 @@ class RowReader:
             return None
         choice, self._answered = choices[0], True
         said = _object(choice.get("delta")) or _object(choice.get("message"))
-        self._take_finish(choice.get("finish_reason"))
+        self._take_finish(choice)
         thought = bool(said.get("reasoning_content") or said.get("reasoning"))
         text = self._whole(_text(said.get("content")) or _text(choice.get("text")))
         entries = token_entries(choice.get("logprobs"))
@@ -179,6 +181,7 @@ class RowReader:
             logprobs=logprobs,
             sampling_logprobs=self._drawn_from(logprobs),
             finish=finish,
+            stopped_at=self._stopped_at if finish == "stop" else None,
             prompt_tokens=_count(self._usage.get("prompt_tokens")),
             cached_tokens=_count(cached),
             sampled_tokens=max(drawn - self._sampled, 0),
@@ -207,12 +210,17 @@ class RowReader:
             return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return text
 
-    def _take_finish(self, reason: object) -> None:
+    def _take_finish(self, choice: dict[str, Any]) -> None:
+        reason = choice.get("finish_reason")
         if not isinstance(reason, str):
             return
         if reason in BROKEN:
             raise RequestError(f"The server cut a row: {reason}", "Change the prompt, or look at the server's log")
         self._finish = "length" if reason in LENGTH else "stop"
+        if self._finish == "stop" and self.sampling.stop:
+            told = [choice[name] for name in STOPPED_AT if name in choice]
+            # A number is the token by which the model ended the row.
+            self._stopped_at = next((text for text in told if isinstance(text, str) and text), None) if told else ""
 
     def _reported(self, answer: dict[str, Any]) -> RequestError:
         words = error_words(answer)

@@ -96,6 +96,9 @@ class Chunk:
         Tokens of the prompt, told once per request on its first chunk, 0 on all others.
     sampled_tokens : int
         Tokens that this chunk adds to the bill; equal to ``len(tokens)`` wherever tokens are told.
+    stopped_at : str or None
+        The stop text that ended the row, told with ``finish``; None where the model ended it, empty where a server
+        does not tell which of the two it was.
     draft_tokens : int
         Tokens that were proposed for this row by cheaper means, whether they were right or not.
     """
@@ -110,6 +113,7 @@ class Chunk:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     sampled_tokens: int = 0
+    stopped_at: str | None = None
     draft_tokens: int = 0
 
 
@@ -143,6 +147,8 @@ class Completion:
     prompt_tokens, cached_tokens : int
         For scored text, tokens of the prompt that was computed for it, and how many of these a cache had: told once
         where several share one, 0 on the others. Sampled rows tell theirs in chunks.
+    stopped_at : str or None
+        The stop text that ended the row; None where the model ended it, empty where a server does not tell.
 
     Examples
     --------
@@ -160,6 +166,7 @@ class Completion:
     # Who pays for the prompt is no part of what the row says.
     prompt_tokens: int = field(default=0, compare=False)
     cached_tokens: int = field(default=0, compare=False)
+    stopped_at: str | None = None
 
     @classmethod
     def of_chunks(cls, chunks: Iterable[Chunk], finish: str | None = None) -> Completion:
@@ -181,6 +188,7 @@ class Completion:
             sampling_logprobs=_joined(part.sampling_logprobs for part in parts),
             offsets=tuple(offset for part in parts for offset in part.offsets),
             finish=ends[-1] if ends else (finish or "stop"),
+            stopped_at=next((part.stopped_at for part in reversed(parts) if part.finish is not None), None),
         )
 
     @property

@@ -73,8 +73,9 @@ class FakeLM(LanguageModel):
         result = self._answer(prompt, seed)
         made = await result if inspect.isawaitable(result) else result
         text, logprob = made if isinstance(made, tuple) else (made, None)
-        cuts = [text.find(stop) for stop in sampling.stop if stop in text]
-        whole = text[: min(cuts)] if cuts else text
+        cuts = [(text.find(stop), stop) for stop in sampling.stop if stop in text]
+        cut, stopped_at = min(cuts) if cuts else (len(text), None)
+        whole = text[:cut]
         data = whole.encode()
         length = min(len(data) + 1, sampling.max_tokens)
         # A character cut by max_tokens is dropped whole, as in a byte-level tokenizer that holds back half of one.
@@ -89,6 +90,7 @@ class FakeLM(LanguageModel):
             sampling_logprobs=(each,) * length,
             offsets=tuple(offsets),
             finish="stop" if length == len(data) + 1 else "length",
+            stopped_at=stopped_at if length == len(data) + 1 else None,
         )
 
     async def stream(self, prompt: Prompt, seeds: Sequence[int], sampling: Sampling) -> AsyncIterator[Chunk]:
@@ -161,6 +163,7 @@ def _slice(index: int, row: Completion, start: int, end: int, prompt_tokens: int
         sampling_logprobs=logprobs,
         offsets=row.offsets[start:end],
         finish=row.finish if end >= len(row.tokens) else None,
+        stopped_at=row.stopped_at if end >= len(row.tokens) else None,
         prompt_tokens=prompt_tokens,
         sampled_tokens=len(logprobs),
     )

@@ -1,5 +1,6 @@
 """`load`: one name, any model.
 
+abacus, abacus-small               our own small reasoners, which ship with the package
 smollm2-135m                       a model of the zoo, fetched on first use
 path/to/model.gguf, path/to/dir    a model file or a safetensors folder, run by our engine
 hf:ORG/NAME, hf:path               transformers
@@ -16,6 +17,7 @@ from educe.core.errors import UsageError, nearest
 from educe.core.settings import default_model
 from educe.lm.fake import FakeLM
 from educe.lm.model import LanguageModel
+from educe.lm.packaged import PACKAGED, packaged_folder
 
 __all__ = ["load"]
 
@@ -76,6 +78,8 @@ def load(
     from educe.lm import zoo
     from educe.lm.engine import Engine
 
+    if name in PACKAGED:
+        return Engine(packaged_folder(name), name=name, dtype=dtype)
     if name in zoo.ZOO:
         return Engine(zoo.get(name, progress=progress), name=name, dtype=dtype, cache_bytes=cache_bytes)
     path = Path(name).expanduser()
@@ -83,4 +87,6 @@ def load(
         return Engine(path, name=name, dtype=dtype, cache_bytes=cache_bytes)
     if "/" in name or path.suffix == ".gguf":
         raise UsageError(f"There is no model file {name!r}. Check the path, or see `educe models`.")
-    raise UsageError(f"Model {name!r} is unknown; {nearest(name, [*zoo.ZOO, *PREFIXES])} See `educe models`.")
+    raise UsageError(
+        f"Model {name!r} is unknown; {nearest(name, [*PACKAGED, *zoo.ZOO, *PREFIXES])} See `educe models`."
+    )

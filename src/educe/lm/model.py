@@ -52,7 +52,7 @@ class LanguageModel(abc.ABC):
         What `educe.load` was given.
     capabilities : frozenset of str
         Of ``"logprobs"`` (completions carry them), ``"score"``, ``"embed"``, ``"seed"`` (same seed, same row),
-        ``"text"`` (continues plain text), ``"chat"``.
+        ``"text"`` (continues plain text), ``"chat"``, ``"continuation"`` (goes on with the assistant's last message).
     path : Path or None
         The model's file or folder, where it has one.
     price : Price
@@ -60,10 +60,12 @@ class LanguageModel(abc.ABC):
     """
 
     name: str = "unnamed"
-    capabilities: frozenset[str] = frozenset({"text", "chat"})
+    capabilities: frozenset[str] = frozenset({"text", "chat", "continuation"})
     path: Path | None = None
     price: Price = Price()
-    all_capabilities: ClassVar[frozenset[str]] = frozenset({"logprobs", "score", "embed", "seed", "text", "chat"})
+    all_capabilities: ClassVar[frozenset[str]] = frozenset(
+        {"logprobs", "score", "embed", "seed", "text", "chat", "continuation"}
+    )
 
     @abc.abstractmethod
     def stream(self, prompt: Prompt, seeds: Sequence[int], sampling: Sampling) -> AsyncIterator[Chunk]:

@@ -147,7 +147,7 @@ class OpenAIModel(LanguageModel):
         self.base_url = checked_address(base_url)
         self.model = model
         self.price = price
-        self.capabilities = frozenset({"text", "chat", "logprobs", "score", "embed"})
+        self.capabilities = frozenset({"text", "chat", "continuation", "logprobs", "score", "embed"})
         self.transport = Transport(self.base_url, find_key(api_key, self.base_url), concurrency, timeout, retries)
         self.name = self.fingerprint
         self._dialect = Dialect()
@@ -261,7 +261,13 @@ class OpenAIModel(LanguageModel):
                 async with self.transport.slot():
                     return await self.transport.retry(seed, attempt)
             except RequestError as failure:
-                if not self._dialect.learn(failure, body):
+                try:
+                    learnt = self._dialect.learn(failure, body)
+                except CapabilityError:
+                    if body.get("continue_final_message"):
+                        self.capabilities -= {"continuation"}
+                    raise
+                if not learnt:
                     raise await self._explained(failure) from None
 
     async def _explained(self, failure: RequestError) -> EduceError:

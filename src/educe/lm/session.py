@@ -45,12 +45,15 @@ class Event:
         What came back.
     sampling : Sampling or None
         How rows were drawn.
+    continues : int
+        How many of its rows went on with rows that were counted already.
     """
 
     kind: str
     prompt: Prompt | None
     completions: tuple[Completion, ...] = ()
     sampling: Sampling | None = None
+    continues: int = 0
 
 
 class Session:
@@ -121,15 +124,22 @@ class Session:
         Parameters
         ----------
         reason : str
-            Goes into ``ledger.stopped_by``; the first reason stays.
+            Goes into ``ledger.stopped_by``; the first reason stays, unless it was the limit on samples, which
+            rows under way may outlast.
         """
-        self.stopped = self.stopped or reason
+        self._name_limit(reason)
         if self._loop is not None and self._running:
             self._loop.call_soon_threadsafe(self._cut)
 
+    def _name_limit(self, reason: str) -> None:
+        if self.stopped in (None, "samples"):
+            self.stopped = reason
+
     def _cut(self) -> None:
+        this = asyncio.current_task()
         for task in self._running:
-            task.cancel()
+            if task is not this:
+                task.cancel()
 
     def spend(self, cost: Ledger) -> None:
         """Charge the session for work that is no request to this model (tools, rewards, drafts).
@@ -142,10 +152,15 @@ class Session:
         self._spent = self._spent + replace(cost, seconds=0.0, stopped_by=None)
         self._check()
 
-    def _check(self) -> bool:
+    def _check(self, continues: bool = False) -> bool:
         """Whether a request may start; names the limit that forbids it."""
         if self._started is None:
             self._started = time.monotonic()
+        if continues and self.stopped in (None, "samples"):
+            found = self.budget.exceeded(replace(self.ledger, samples=0))
+            if found is not None:
+                self._name_limit(found)
+            return found is None
         if self.stopped is None:
             self.stopped = self.budget.exceeded(self.ledger)
         return self.stopped is None
@@ -162,6 +177,7 @@ class Session:
         min_p: float = 0.0,
         stop: Sequence[str] | str = (),
         key: Sequence[str | int] = (),
+        continues: int = 0,
     ) -> list[Completion]:
         """Draw up to `n` completions.
 
@@ -175,6 +191,9 @@ class Session:
             See `Sampling`.
         key : sequence of str or int
             Further labels for the seeds, for methods that draw the same prompt for several purposes.
+        continues : int
+            So many of the rows go on with rows that are counted already: they cost calls and tokens but are no
+            further samples, and a limit on samples does not stop them.
 
         Returns
         -------
@@ -193,27 +212,27 @@ class Session:
             raise UsageError(f"n={n} asks for no completion. Give n >= 1.")
         stops = (stop,) if isinstance(stop, str) else tuple(stop)
         sampling = Sampling(max_tokens, temperature, top_p, top_k, min_p, stops)
-        if not self._check():
+        if not self._check(continues > 0):
             return []
         label = content_hash(prompt if isinstance(prompt, str) else [dict(message) for message in prompt])
         stream = "/".join([label, *map(repr, key)])
         first = self._rows[stream]
         wanted = n
-        room = self.budget.left("samples", self._spent)
+        room = continues + self.budget.left("samples", self._spent)
         if n > room:
             n = int(room)
         self._rows[stream] += n
         base = self.seed.child("sample", label, *key)
         seeds = [base.child("row", first + row).bits() for row in range(n)]
-        self._spent = self._spent + Ledger(calls=1, samples=n)
+        self._spent = self._spent + Ledger(calls=1, samples=max(0, n - continues))
         rows: list[list[Chunk]] = [[] for _ in seeds]
         await self._collect(prompt, seeds, sampling, rows)
         completions = [Completion.of_chunks(chunks, finish="budget") for chunks in rows if chunks]
         # Rows that never began were not received.
-        self._spent = self._spent + Ledger(samples=len(completions) - n)
+        self._spent = self._spent + Ledger(samples=max(0, len(completions) - continues) - max(0, n - continues))
         if n < wanted:
             self.stopped = self.stopped or "samples"
-        self._record(Event("sample", prompt, tuple(completions), sampling))
+        self._record(Event("sample", prompt, tuple(completions), sampling, continues))
         return completions
 
     async def _collect(self, prompt: Prompt, seeds: Sequence[int], sampling: Sampling, rows: list[list[Chunk]]) -> None:
@@ -232,10 +251,16 @@ class Session:
                 if close is not None:
                     await close()
 
-        await self._watched(read())
+        await self.watched(read())
 
-    async def _watched(self, request: Coroutine[Any, Any, None]) -> None:
-        """Wait for a request, but no longer than the budget's seconds or a call of `stop`."""
+    async def watched(self, request: Coroutine[Any, Any, None]) -> None:
+        """Wait for work, but no longer than the budget's seconds or a call of `stop`; then it is cancelled.
+
+        Parameters
+        ----------
+        request : coroutine
+            Keeps its results itself, so that what it had when it was cut is not lost.
+        """
         self._loop = asyncio.get_running_loop()
         reader = asyncio.create_task(request)
         self._running.add(reader)
@@ -243,7 +268,7 @@ class Session:
         try:
             _, late = await asyncio.wait({reader}, timeout=None if left == math.inf else left)
             if late:
-                self.stopped = self.stopped or "seconds"
+                self._name_limit("seconds")
                 reader.cancel()
                 await asyncio.wait({reader})
         except asyncio.CancelledError:
@@ -275,7 +300,9 @@ class Session:
         """Whether a running request has used up a limit that grows while it runs."""
         for name in ("tokens", "usd"):
             if self.budget.left(name, self._spent) <= 0:
-                self.stopped = self.stopped or name
+                self._name_limit(name)
+                # Requests that run beside this one would go on spending until their own next chunk.
+                self._cut()
                 return True
         return False
 
@@ -304,7 +331,7 @@ class Session:
         async def run() -> None:
             results.extend(await self.lm.score(prompt, continuations))
 
-        await self._watched(run())
+        await self.watched(run())
         scored = sum(item.prompt_tokens + len(item.logprobs or ()) for item in results)
         usd = scored * self.lm.price.prompt / 1e6
         cached = sum(item.cached_tokens for item in results)
@@ -321,7 +348,7 @@ class Session:
         async def run() -> None:
             results.append(await self.lm.embed(texts))
 
-        await self._watched(run())
+        await self.watched(run())
         self._spent = self._spent + Ledger(calls=1)
         self._record(Event("embed", None))
         return results[0] if results else None

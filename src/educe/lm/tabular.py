@@ -54,7 +54,8 @@ class TabularLM(LanguageModel):
     ----------
     table : mapping or callable
         ``table[text]`` or ``table(prompt, text)``: probabilities of the next token by its text, after the row's
-        text so far. The empty token ends the row. A text that a mapping lacks ends the row.
+        text so far. The empty token ends the row. A text that a mapping lacks ends the row. Where a chat ends with the
+        assistant's beginning, the table sees the chat without it, and the beginning as part of the text.
     name : str
         Shown in results.
 
@@ -70,7 +71,7 @@ class TabularLM(LanguageModel):
     (0.25, 0.4375)
     """
 
-    capabilities = frozenset({"logprobs", "score", "seed", "text", "chat"})
+    capabilities = frozenset({"logprobs", "score", "seed", "text", "chat", "continuation"})
 
     def __init__(self, table: Table | Callable[[str, str], Mapping[str, float]], *, name: str = "tabular") -> None:
         self.name = name
@@ -89,7 +90,9 @@ class TabularLM(LanguageModel):
         text : str
             The row so far.
         """
-        key = (prompt_text(prompt), text)
+        if not isinstance(prompt, str) and prompt[-1]["role"] == "assistant":
+            prompt, text = prompt[:-1], prompt[-1]["content"] + text
+        key = (prompt_text(prompt) if prompt else "", text)
         if key not in self._known:
             given = self._table(*key) if callable(self._table) else self._table.get(text, {END: 1.0})
             law = {token: float(value) for token, value in sorted(given.items()) if value != 0}
@@ -118,13 +121,10 @@ class TabularLM(LanguageModel):
         running = list(range(len(seeds)))
         first = 1
         for position in range(sampling.max_tokens):
-            for row in list(running):
-                law = self.next_tokens(prompt, texts[row])
-                logits = torch.tensor([list(law.values())], dtype=torch.float32).log()
-                drawn = draw(logits, [seeds[row]], [position], sampling)
-                token = list(law)[int(drawn.tokens[0])]
+            drawn = self._drawn(prompt, {row: texts[row] for row in running}, seeds, position, sampling)
+            for row, (token, logprob, sampling_logprob) in drawn.items():
                 texts[row] += token
-                chunk = rows[row].add(self._id(token), math.log(law[token]), float(drawn.sampling_logprobs[0]))
+                chunk = rows[row].add(self._id(token), logprob, sampling_logprob)
                 if rows[row].finish is not None:
                     running.remove(row)
                 if chunk is not None:
@@ -132,6 +132,24 @@ class TabularLM(LanguageModel):
                     first = 0
             if not running:
                 return
+
+    def _drawn(
+        self, prompt: Prompt, texts: Mapping[int, str], seeds: Sequence[int], position: int, sampling: Sampling
+    ) -> dict[int, tuple[str, float, float]]:
+        """Next token of each row, with its log-probabilities under the table and under the law it was drawn from."""
+        laws = {row: self.next_tokens(prompt, text) for row, text in texts.items()}
+        found: dict[int, tuple[str, float, float]] = {}
+        # Rows are drawn together where their laws have the same size: padding would change last digits.
+        for size in {len(law) for law in laws.values()}:
+            members = [row for row, law in laws.items() if len(law) == size]
+            logits = torch.tensor([list(laws[row].values()) for row in members], dtype=torch.float32).log()
+            drawn = draw(logits, [seeds[row] for row in members], [position] * len(members), sampling)
+            for row, index, logprob in zip(
+                members, drawn.tokens.tolist(), drawn.sampling_logprobs.tolist(), strict=True
+            ):
+                token = list(laws[row])[index]
+                found[row] = (token, math.log(laws[row][token]), logprob)
+        return {row: found[row] for row in texts}
 
     def completions(
         self, prompt: Prompt, *, max_tokens: int = 64, most: int = MOST_COMPLETIONS

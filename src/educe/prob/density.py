@@ -20,7 +20,7 @@ from educe.prob.dist import Dist
 from educe.prob.numbers import LogNumber, Weight
 from educe.prob.source import Source
 
-__all__ = ["Density", "Real", "positive", "within"]
+__all__ = ["Density", "Real", "aligned", "positive", "within"]
 
 Real = Any  # a number or a tensor
 INFINITY = torch.tensor(math.inf, dtype=torch.float64)
@@ -45,7 +45,7 @@ def _stack(values: Sequence[Any]) -> torch.Tensor:
     return torch.stack([_tensor(value).detach() for value in values])
 
 
-def _aligned(columns: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+def aligned(columns: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """Pad shapes behind the batch axis, so that a number broadcasts against an array."""
     rank = max(column.ndim for column in columns)
     return [c.reshape(c.shape[0], *[1] * (rank - c.ndim), *c.shape[1:]) for c in columns]
@@ -91,7 +91,7 @@ class Density(Dist):
     @classmethod
     def sample_batch(cls, dists: Sequence[Any], source: Source) -> list[Any]:
         """Draw one value of each with one call of the generator."""
-        columns = _aligned([_stack(column) for column in zip(*(dist.parameters for dist in dists), strict=True)])
+        columns = aligned([_stack(column) for column in zip(*(dist.parameters for dist in dists), strict=True)])
         try:
             drawn = cls._draw(source.rng, *(column.numpy() for column in columns))
         except ValueError as error:
@@ -105,7 +105,7 @@ class Density(Dist):
         if len(dists) == 1 or any(tensor.shape != tensors[0].shape for tensor in tensors):
             return [LogNumber(float(dist.log_prob(value))) for dist, value in zip(dists, tensors, strict=True)]
         columns = [_stack(column) for column in zip(*(dist.parameters for dist in dists), strict=True)]
-        found = cls._density(*_aligned([torch.stack(tensors), *columns]))
+        found = cls._density(*aligned([torch.stack(tensors), *columns]))
         return [LogNumber(log) for log in found.reshape(len(dists), -1).sum(1).tolist()]
 
     def expand(self, *shape: int) -> Self:

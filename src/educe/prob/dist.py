@@ -127,7 +127,8 @@ class Dist:
         return all(_equal(mine, its) for mine, its in zip(self.parameters, other.parameters, strict=True))
 
     def __matmul__(self, name: str) -> Draw:
-        return Draw(self, name)
+        # Anything else on the right, such as a gradient strategy, says itself what it makes of a distribution.
+        return Draw(self, name) if isinstance(name, str) else NotImplemented
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.parameters))})"

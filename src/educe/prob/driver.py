@@ -9,11 +9,13 @@ import asyncio
 import inspect
 import time
 from collections.abc import Generator, Hashable, Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Protocol
 
 from educe.core import Posterior, Seed, UsageError, run_sync
 from educe.prob.program import Program, Steps
+from educe.prob.progress import show_progress
 from educe.prob.requests import Evaluate, leaves, rebuild
 from educe.prob.source import Source
 
@@ -115,13 +117,16 @@ async def drive(steps: Steps, source: Source) -> Any:
     object
         What the generator returned.
     """
-    answer = None
+    answer, done = None, 0
     while True:
         try:
             request = steps.send(answer)
         except StopIteration as stop:
             return stop.value
         answer = await _answers(request, source)
+        done += 1
+        if source.progress:
+            source.progress(done, None, tokens=source.total().sampled_tokens)
 
 
 def run_steps(steps: Steps, seed: int | Seed = 0) -> Any:
@@ -137,7 +142,9 @@ def run_steps(steps: Steps, seed: int | Seed = 0) -> Any:
     return run_sync(drive(steps, Source(seed)))
 
 
-async def run_async(program: Program, algorithm: Inference, seed: int | Seed = 0) -> Posterior[Any]:
+async def run_async(
+    program: Program, algorithm: Inference, seed: int | Seed = 0, *, progress: bool = False
+) -> Posterior[Any]:
     """`run`, inside an event loop.
 
     Parameters
@@ -148,18 +155,21 @@ async def run_async(program: Program, algorithm: Inference, seed: int | Seed = 0
         For instance ``smc(64)``.
     seed : int or Seed
         Same seed, same posterior.
+    progress : bool
+        Show a bar on standard error.
     """
     if not isinstance(program, Program):
         raise UsageError(f"{program!r} is no program. Decorate the model with @program and call it.")
     if not hasattr(algorithm, "infer"):
         raise UsageError(f"{algorithm!r} is no algorithm. Give for instance smc(64).")
-    source = Source(seed)
     start = time.monotonic()
-    posterior = await algorithm.infer(program, source)
+    with show_progress(program.name) if progress else nullcontext() as report:
+        source = Source(seed, report)
+        posterior = await algorithm.infer(program, source)
     return replace(posterior, ledger=replace(source.total(), seconds=time.monotonic() - start))
 
 
-def run(program: Program, algorithm: Inference, seed: int | Seed = 0) -> Posterior[Any]:
+def run(program: Program, algorithm: Inference, seed: int | Seed = 0, *, progress: bool = False) -> Posterior[Any]:
     """Infer the posterior of a program.
 
     Parameters
@@ -170,6 +180,8 @@ def run(program: Program, algorithm: Inference, seed: int | Seed = 0) -> Posteri
         For instance ``importance(1000)``, ``smc(64)``, ``mh(500)`` or ``hmc()``.
     seed : int or Seed
         Same seed, same posterior.
+    progress : bool
+        Show a bar on standard error, with acceptance and divergences where there are such.
 
     Returns
     -------
@@ -194,4 +206,4 @@ def run(program: Program, algorithm: Inference, seed: int | Seed = 0) -> Posteri
     >>> round(float(posterior.expect(lambda p: p)), 2), posterior.evidence_kind.value
     (0.75, 'unbiased')
     """
-    return run_sync(run_async(program, algorithm, seed))
+    return run_sync(run_async(program, algorithm, seed, progress=progress))

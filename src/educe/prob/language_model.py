@@ -15,13 +15,15 @@ import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
 from educe.core import Ledger, UsageError, canonical_key
 from educe.prob.dist import Dist
-from educe.prob.numbers import LogNumber, Weight
+from educe.prob.numbers import LogNumber, Weight, log_of
 from educe.prob.particle import CUT
-from educe.prob.program import program
 from educe.prob.requests import factor
 from educe.prob.source import Source
+from educe.prob.steps import Done, StepProgram, steps
 
 __all__ = ["TextModel", "lm_steps", "lm_text", "lm_token"]
 
@@ -196,6 +198,33 @@ class lm_token(_Language):  # noqa: N801  (reads as a function in programs)
     def __init__(self, lm: Any, prompt: Prompt, temperature: float = 1.0) -> None:
         super().__init__(lm, prompt, temperature)
         self.parameters = (lm, prompt, temperature)
+        self.known: dict[str, Weight] = {}
+
+    def masked(self, allowed: Sequence[str]) -> Dist:
+        """Return the law of the next token given that it is one of few.
+
+        ``yield Draw(token, via=token.masked(allowed))`` draws one of them and lets the run count the probability that
+        the model gives to all of them; ``yield token.masked(allowed)`` does not.
+
+        Parameters
+        ----------
+        allowed : sequence of str
+            Tokens as text, scored by the model in one request.
+        """
+        return _Masked(self, allowed)
+
+    @classmethod
+    async def evaluate_batch(cls, dists: Sequence[Any], values: Sequence[Any], source: Source) -> list[Weight]:
+        """Score one token each; those that a mask has asked for are known."""
+        missing = [i for i, (dist, value) in enumerate(zip(dists, values, strict=True)) if value not in dist.known]
+        weights: list[Weight] = [
+            dist.known.get(value, LogNumber(0.0)) for dist, value in zip(dists, values, strict=True)
+        ]
+        if missing:
+            scored = await super().evaluate_batch([dists[i] for i in missing], [values[i] for i in missing], source)
+            for index, weight in zip(missing, scored, strict=True):
+                weights[index] = weight
+        return weights
 
     def _value(self, completion: Any) -> Any:
         return completion.text or ("" if completion.finish == "stop" else "\ufffd")
@@ -206,7 +235,56 @@ class lm_token(_Language):  # noqa: N801  (reads as a function in programs)
         return value
 
 
-@program
+class _Masked(Dist):
+    """A next token that must be one of few: the model's law, restricted and made to sum to one."""
+
+    def __init__(self, base: lm_token, allowed: Sequence[str]) -> None:
+        self.base, self.allowed = base, tuple(dict.fromkeys(allowed))
+        self.parameters = (base, self.allowed)
+        if not self.allowed or not all(self.allowed):
+            raise UsageError(f"Tokens {list(allowed)} cannot be scored. Give at least one, none of them empty.")
+
+    def batch_key(self) -> Hashable:
+        """The model."""
+        return self.base.batch_key()
+
+    @classmethod
+    async def _laws(cls, dists: Sequence[_Masked], source: Source) -> list[list[float]]:
+        """Log-probabilities of the allowed tokens under the model, asked for once per distribution."""
+        new = [dist for dist in dists if not all(token in dist.base.known for token in dist.allowed)]
+        bases = [dist.base for dist in new for _ in dist.allowed]
+        tokens = [token for dist in new for token in dist.allowed]
+        if new:
+            found = await lm_token.evaluate_batch(bases, tokens, source)
+            for base, token, weight in zip(bases, tokens, found, strict=True):
+                base.known[token] = weight
+        return [[log_of(dist.base.known[token]) for token in dist.allowed] for dist in dists]
+
+    @classmethod
+    async def sample_batch(cls, dists: Sequence[Any], source: Source) -> list[Any]:
+        """Draw one allowed token each."""
+        laws = await cls._laws(dists, source)
+        values: list[Any] = []
+        for dist, logs in zip(dists, laws, strict=True):
+            weights = np.exp(np.array(logs) - max(*logs, -1e300))
+            if not weights.any():
+                values.append(CUT)
+                continue
+            values.append(dist.allowed[source.rng.choice(len(logs), p=weights / weights.sum())])
+        return values
+
+    @classmethod
+    async def evaluate_batch(cls, dists: Sequence[Any], values: Sequence[Any], source: Source) -> list[Weight]:
+        """Probability of one allowed token each."""
+        laws = await cls._laws(dists, source)
+        weights: list[Weight] = []
+        for dist, logs, value in zip(dists, laws, values, strict=True):
+            total = sum(map(LogNumber, logs), LogNumber(-math.inf))
+            inside = value in dist.allowed and total > 0
+            weights.append(dist.base.known[value] / total if inside else LogNumber(-math.inf))
+        return weights
+
+
 def lm_steps(
     lm: Any,
     prompt: str,
@@ -215,7 +293,7 @@ def lm_steps(
     stop: str = "",
     max_tokens: int = 256,
     potential: Callable[[str], float] | None = None,
-) -> Any:
+) -> StepProgram:
     """Write a text token by token, with barriers, steered by a potential.
 
     Parameters
@@ -252,17 +330,26 @@ def lm_steps(
         raise UsageError(f"granularity={granularity!r} is unknown. Give one of {', '.join(ENDS)}.")
     if not isinstance(prompt, str):
         raise UsageError("Messages cannot be continued token by token. Give the prompt as text.")
-    text, counted = "", 0.0
-    for _ in range(max_tokens):
-        token = yield lm_token(lm, prompt + text)
-        text += token
-        ended = not token or (bool(stop) and stop in text)
-        if ended:
-            break
-        if text.endswith(ENDS[granularity]):
-            now = potential(text) if potential else 0.0
-            yield factor(now - counted)
-            counted = now
-    text = text.split(stop)[0] if stop else text
-    yield factor((potential(text) if potential else 0.0) - counted)
-    return text
+    if max_tokens < 1:
+        raise UsageError(f"max_tokens={max_tokens} is no text. Give a number >= 1.")
+    steered = potential or (lambda text: 0.0)
+    return _write(("", 0.0), range(max_tokens), lm, prompt, granularity, stop, max_tokens, steered)
+
+
+@steps
+def _write(
+    state: tuple[str, float], number: int, lm: Any, prompt: str, granularity: str, stop: str, most: int, potential: Any
+) -> Any:
+    """Add one token; the state is the text and the log-weight that it has counted so far."""
+    text, counted = state
+    token = yield lm_token(lm, prompt + text)
+    text += token
+    if not token or (stop and stop in text) or number + 1 == most:
+        text = text.split(stop)[0] if stop else text
+        yield factor(potential(text) - counted)
+        return Done(text)
+    if text.endswith(ENDS[granularity]):
+        now = potential(text)
+        yield factor(now - counted)
+        counted = now
+    return text, counted

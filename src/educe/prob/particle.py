@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from educe.core import UsageError, canonical_key
 from educe.prob.dist import Dist
 from educe.prob.numbers import LogNumber, Weight
-from educe.prob.program import Names, Program, Steps, impure
-from educe.prob.requests import Draw, Evaluate, Factor, leaves, rebuild, refuse
+from educe.prob.program import Program, Steps, impure
+from educe.prob.requests import Draw, Evaluate, Factor, Twist, leaves, rebuild, refuse
 
 __all__ = ["CUT", "Particle", "Site"]
 
@@ -87,21 +87,25 @@ class Particle:
         self.until: float = 0
         self.finished = False
         self.value: Any = None
+        # A program of steps begins anew after each: then only what came since has to be replayed.
+        self._state, self._time = program.begin()
+        self._twist: Weight = Fraction(1)
         self._log: list[_Step] = []
-        self._names = Names(program)
+        self._names = program.names(0)
         self._generator: Steps | None = None
 
     def clone(self) -> Particle:
         """Return an independent copy; its generator is made by replay when it next runs."""
-        copy = Particle(self.program, self.weight)
-        copy.score, copy.passed, copy.until = self.score, self.passed, self.until
-        copy.finished, copy.value = self.finished, self.value
+        copy = object.__new__(Particle)
+        copy.__dict__.update(self.__dict__)
         copy.sites, copy._log, copy._names = dict(self.sites), list(self._log), self._names.copy()
+        copy.keep, copy.kept, copy._generator = {}, Fraction(1), None
         return copy
 
     def state(self) -> tuple[Any, ...]:
-        """What decides the rest of the run: the answers so far and where it stands."""
-        return tuple(canonical_key(step.answer) for step in self._log), self.weight, self.until, self.finished
+        """What decides the rest of the run: the values drawn so far and where it stands."""
+        drawn = tuple((name, canonical_key(site.value)) for name, site in self.sites.items())
+        return drawn, self.weight, self.until, self.finished
 
     def advance(self, barriers: float = 1) -> Generator[Any, Any, Particle]:
         """Run on; yields requests without names, returns the particle.
@@ -119,9 +123,10 @@ class Particle:
         return self
 
     def _resume(self) -> Any:
+        """Return the next request; None once the program has ended."""
         try:
             if self._generator is None:
-                self._generator = iter(self.program)
+                self._generator = self.program.segment(self._state, self._time)
                 answer = None
                 for step in self._log:
                     request = self._generator.send(answer)
@@ -130,13 +135,31 @@ class Particle:
                     answer = step.answer
             return self._generator.send(self._log[-1].answer if self._log else None)
         except StopIteration as stop:
-            self.finished, self.value, self._generator = True, stop.value, None
-            return None
+            self._generator, self._log = None, []
+            self._time += 1
+            self._state, self.finished = self.program.after(stop.value, self._time)
+            if self.finished:
+                self.value = self._state
+                self._untwist(Fraction(1))
+                return None
+            self._names = self.program.names(self._time)
+        return self._resume()
+
+    def _untwist(self, new: Weight) -> None:
+        """Undo the last twist and put a new one in its place."""
+        if new != self._twist:
+            self._multiply(new / self._twist)
+            self._twist = new
 
     def _answer(self, request: Any) -> Generator[Any, Any, Any]:
         if isinstance(request, Factor):
             weight = request.weight
+            self._untwist(Fraction(1))
             self._multiply((yield weight) if isinstance(weight, Evaluate) else weight)
+            self.passed += 1
+            return None
+        if isinstance(request, Twist):
+            self._untwist(request.weight)
             self.passed += 1
             return None
         if isinstance(request, Dist) and not self.keep:

@@ -14,7 +14,36 @@ from educe.prob.moves import Kernel, select
 from educe.prob.particle import Particle
 from educe.prob.resampling import Ancestors
 
-__all__ = ["conditional_smc", "particle_gibbs"]
+__all__ = ["conditional_population", "conditional_smc", "particle_gibbs"]
+
+
+def conditional_population(particle: Particle, n: int) -> Generator[Any, Any, list[Particle]]:
+    """Run a multinomial particle filter in which the first particle repeats a given run.
+
+    Parameters
+    ----------
+    particle : Particle
+        Finished. Its program may be another one that draws the same values in the same places.
+    n : int
+        Particles, the retained one included, >= 2.
+
+    Returns
+    -------
+    list of Particle
+        All finished, with their weights.
+    """
+    retained = Particle(particle.program, Fraction(1, n), keep=particle.sites)
+    population = [retained, *(Particle(particle.program, Fraction(1, n)) for _ in range(n - 1))]
+    while True:
+        population = yield from together(each.advance() for each in population)
+        if all(each.finished for each in population):
+            return population
+        weights = [each.weight for each in population]
+        ancestors = yield Ancestors(weights, "multinomial", n - 1)
+        # Clones draw afresh from here on; the retained run goes on repeating.
+        population = [population[0], *(population[index].clone() for index in ancestors)]
+        for each in population:
+            each.weight = sum(weights, Fraction(0)) / n
 
 
 def conditional_smc(n: int) -> Kernel:
@@ -41,18 +70,7 @@ def conditional_smc(n: int) -> Kernel:
     def kernel(particle: Particle) -> Generator[Any, Any, Particle]:
         if particle.weight == 0:
             return particle
-        retained = Particle(particle.program, Fraction(1, n), keep=particle.sites)
-        population = [retained, *(Particle(particle.program, Fraction(1, n)) for _ in range(n - 1))]
-        while True:
-            population = yield from together(each.advance() for each in population)
-            if all(each.finished for each in population):
-                break
-            weights = [each.weight for each in population]
-            ancestors = yield Ancestors(weights, "multinomial", n - 1)
-            # Clones draw afresh from here on; the retained run goes on repeating.
-            population = [population[0], *(population[index].clone() for index in ancestors)]
-            for each in population:
-                each.weight = sum(weights, Fraction(0)) / n
+        population = yield from conditional_population(particle, n)
         (chosen,) = yield from select()(population)
         chosen.keep, chosen.weight = {}, particle.weight
         return chosen

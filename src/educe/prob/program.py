@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
@@ -55,7 +54,23 @@ class Program:
         self.traced: dict[Any, Any] = {}
 
     def __iter__(self) -> Steps:
+        return self.segment(None, 0)
+
+    def begin(self) -> tuple[Any, int]:
+        """Return the state and the time at which a run begins; `steps` has more than this one."""
+        return None, 0
+
+    def segment(self, state: Any, time: int) -> Steps:
+        """Return the generator that goes on from a state."""
         return self.function(*self.args, **self.kwargs)  # type: ignore[no-any-return]
+
+    def after(self, returned: Any, time: int) -> tuple[Any, bool]:
+        """Return the state after a segment, or the program's value, and whether it has ended."""
+        return returned, True
+
+    def names(self, time: int) -> Names:
+        """Return what names the draws of a segment."""
+        return Names(self)
 
     @property
     def name(self) -> str:
@@ -110,15 +125,15 @@ def program(function: Callable[..., Any]) -> Callable[..., Program]:
 class Names:
     """Give every draw of one run a name: its own, or its line and how often that line was passed."""
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    def __init__(self, program: Program, suffix: str = "") -> None:
+        self.program, self.suffix = program, suffix
         self.given: set[str] = set()
-        self.counts: Counter[str] = Counter()
+        self.counts: dict[str, int] = {}
 
     def copy(self) -> Names:
         """Return an independent copy."""
-        copy = Names(self.program)
-        copy.given, copy.counts = set(self.given), self.counts.copy()
+        copy = Names(self.program, self.suffix)
+        copy.given, copy.counts = set(self.given), dict(self.counts)
         return copy
 
     def name(self, given: str | None, generator: Any) -> str:
@@ -129,14 +144,14 @@ class Names:
                 lines.append(f"{generator.gi_code.co_name}:{generator.gi_frame.f_lineno}")
                 generator = generator.gi_yieldfrom
             base = "/".join(lines)
-            self.counts[base] += 1
-            return f"{base}#{self.counts[base]}"
+            self.counts[base] = count = self.counts.get(base, 0) + 1
+            return f"{base}#{count}{self.suffix}"
         if given in self.given:
             raise UsageError(
                 f'{self.program.name} draws two values under the name {given!r}. Number them, as in @ f"{given}{{i}}".'
             )
         self.given.add(given)
-        return given
+        return given + self.suffix
 
 
 def impure(program: Program, first: Any, second: Any) -> UsageError:

@@ -7,6 +7,7 @@ this is how many particles become one call to a model.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,7 +19,7 @@ from educe.prob.numbers import LogNumber, Weight, as_weight
 if TYPE_CHECKING:
     from educe.prob.dist import Dist
 
-__all__ = ["Draw", "Evaluate", "Factor", "barrier", "factor", "observe", "score"]
+__all__ = ["Draw", "Evaluate", "Factor", "Twist", "barrier", "factor", "observe", "score", "twist"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,19 @@ class Factor:
     """
 
     weight: Weight | Evaluate
+
+
+@dataclass(frozen=True, slots=True)
+class Twist:
+    """Multiply the weight of the run until its next factor, twist or end, and undo it there.
+
+    Parameters
+    ----------
+    weight : Fraction or LogNumber
+        The temporary factor, > 0.
+    """
+
+    weight: Weight
 
 
 def observe(dist: Dist, value: Any) -> Factor:
@@ -142,6 +156,34 @@ def barrier() -> Factor:
     return Factor(Fraction(1))
 
 
+def twist(log_weight: Any) -> Twist:
+    """Look ahead: count the run as if it had this factor, up to its next factor, twist or end. It is a barrier.
+
+    Particles that promise little die early, and the target stays as it is.
+
+    Parameters
+    ----------
+    log_weight : float or Tensor
+        A finite number.
+
+    Raises
+    ------
+    UsageError
+        The number is not finite: what has been multiplied by zero cannot be undone.
+
+    Examples
+    --------
+    >>> twist(-1.0).weight
+    exp(-1)
+    """
+    value = float(log_weight)
+    if not math.isfinite(value):
+        raise UsageError(
+            f"A twist of {value} cannot be undone. Give a finite number, or factor(-inf) if it is for good."
+        )
+    return Twist(LogNumber(value))
+
+
 def leaves(request: Any) -> list[Any]:
     """List the single requests in a nested list of requests, in order."""
     if isinstance(request, list):
@@ -160,5 +202,5 @@ def refuse(request: Any, where: str) -> UsageError:
     """Return the error for something that is no request."""
     return UsageError(
         f"{where} yielded {request!r}, which is no request. "
-        "Yield a distribution, observe(...), factor(...), score(...), barrier() or a list of distributions."
+        "Yield a distribution, observe(...), factor(...), score(...), twist(...), barrier() or a list of distributions."
     )

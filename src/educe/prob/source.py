@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from educe.core import Ledger, Seed
@@ -16,6 +17,8 @@ class Source:
     ----------
     seed : int or Seed
         Root of all draws.
+    progress : callable or None
+        Called as ``progress(done, total, **shown)`` while the run goes on.
 
     Attributes
     ----------
@@ -33,8 +36,9 @@ class Source:
     True
     """
 
-    def __init__(self, seed: int | Seed = 0) -> None:
+    def __init__(self, seed: int | Seed = 0, progress: Callable[..., None] | None = None) -> None:
         self.seed = Seed.of(seed)
+        self.progress = progress
         self.rng = self.seed.child("draws").numpy()
         self.ledger = Ledger()
         self.sessions: list[Any] = []

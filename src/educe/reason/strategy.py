@@ -10,7 +10,7 @@ import abc
 import dataclasses
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import entry_points
@@ -53,6 +53,32 @@ class Strategy(abc.ABC):
             The best that was reached, with ``lm.ledger`` attached; without mass when no answer could be read.
         """
 
+    @classmethod
+    def fitted(cls, samples: int, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Options under which the method draws about so many samples; by default its ``n``, where it has one.
+
+        Parameters
+        ----------
+        samples : int
+            The budget's limit, >= 1.
+        given : mapping
+            Options that are settled already.
+        """
+        return {"n": samples} if any(field.name == "n" for field in dataclasses.fields(cls)) else {}
+
+    def check_options(self) -> None:
+        """Refuse values that are not among those that a field's type lists; for ``__post_init__``.
+
+        Raises
+        ------
+        UsageError
+            A value is unknown.
+        """
+        for name, hint in _hints(type(self)).items():
+            allowed = _listed(hint)
+            if allowed is not None and getattr(self, name) not in allowed:
+                raise UsageError(f"{name}={getattr(self, name)!r} is unknown. Give one of {', '.join(allowed)}.")
+
     def __repr__(self) -> str:
         changed = (
             f"{field.name}={getattr(self, field.name)!r}"
@@ -68,6 +94,48 @@ class Strategy(abc.ABC):
             "method": type(self).__qualname__,
             **{name: getattr(value, "__qualname__", value) for name, value in values.items()},
         }
+
+
+@lru_cache(maxsize=256)
+def _hints(cls: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+def _listed(hint: Any) -> tuple[str, ...] | None:
+    return typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else None
+
+
+def _parts(cls: type) -> dict[str, type]:
+    """Fields that are a group of options of their own, such as a step policy."""
+    return {
+        name: hint for name, hint in _hints(cls).items() if isinstance(hint, type) and dataclasses.is_dataclass(hint)
+    }
+
+
+def options(cls: type[Strategy]) -> dict[str, Any]:
+    """Return the options that a method takes as text, with their defaults; those of a step policy stand among them.
+
+    Parameters
+    ----------
+    cls : type
+        A method.
+
+    Examples
+    --------
+    >>> from educe.reason import SelfConsistency
+    >>> options(SelfConsistency)["n"]
+    16
+    """
+    found: dict[str, Any] = {}
+    parts = _parts(cls)
+    for field in dataclasses.fields(cls):
+        if field.name in parts:
+            inner = _default(field)
+            found |= {item.name: getattr(inner, item.name) for item in dataclasses.fields(inner)}
+        else:
+            found[field.name] = _default(field)
+    return found
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
@@ -105,8 +173,8 @@ def methods() -> dict[str, type[Strategy]]:
 
     Examples
     --------
-    >>> sorted(methods())[:2]
-    ['best-of-n', 'greedy']
+    >>> "greedy" in methods()
+    True
     """
     known: dict[str, type[Strategy]] = {}
     for name, point in _third_party().items():
@@ -153,9 +221,11 @@ def make_method(spec: str, budget: Budget | None = None) -> Strategy:
     if name not in known:
         raise UsageError(f"Method {name!r} is unknown; {nearest(name, known)}")
     cls = known[name]
-    hints = typing.get_type_hints(cls)
-    fields = {field.name for field in dataclasses.fields(cls)}
-    options: dict[str, Any] = {}
+    hints, parts = _hints(cls), _parts(cls)
+    inner = {option: part for part, kind in parts.items() for option in _hints(kind)}
+    fields = (set(hints) | set(inner)) - set(parts)
+    given: dict[str, Any] = {}
+    within: dict[str, dict[str, Any]] = {part: {} for part in parts}
     for pair in filter(None, (part.strip() for part in text.split(","))):
         option, separator, value = pair.partition("=")
         if not separator:
@@ -164,10 +234,15 @@ def make_method(spec: str, budget: Budget | None = None) -> Strategy:
             raise UsageError(
                 f"Method {name!r} has no option {option!r}; {nearest(option, fields) if fields else 'it has none.'}"
             )
-        options[option] = _convert(name, option, value, hints[option])
-    if budget is not None and budget.samples is not None and "n" in fields:
-        options.setdefault("n", budget.samples)
-    return cls(**options)
+        if option in inner:
+            part = inner[option]
+            within[part][option] = _convert(name, option, value, _hints(parts[part])[option])
+        else:
+            given[option] = _convert(name, option, value, hints[option])
+    given |= {part: parts[part](**values) for part, values in within.items() if values}
+    if budget is not None and budget.samples is not None:
+        given = cls.fitted(budget.samples, given) | given
+    return cls(**given)
 
 
 def _convert(method: str, option: str, value: str, hint: Any) -> Any:
@@ -177,6 +252,8 @@ def _convert(method: str, option: str, value: str, hint: Any) -> Any:
         plain = [part for part in typing.get_args(hint) if part is not type(None)]
         if value.lower() == "none" and len(plain) < len(typing.get_args(hint)):
             return None
+        if any(value in (_listed(part) or ()) for part in plain):
+            return value
         hint = plain[0]
         origin = typing.get_origin(hint)
     try:
@@ -187,5 +264,6 @@ def _convert(method: str, option: str, value: str, hint: Any) -> Any:
     except (ValueError, KeyError):
         raise UsageError(f"Method {method!r}: {option}={value!r} is no {hint.__name__}. Give one.") from None
     if hint is str or origin is typing.Literal:
-        return value
+        # A line break cannot be typed on a command line.
+        return value.replace("\\n", "\n")
     raise UsageError(f"Method {method!r}: {option} cannot be given as text. Build the method in Python.")

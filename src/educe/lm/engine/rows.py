@@ -63,6 +63,8 @@ class Row:
         Tokens so far.
     finish : str or None
         How it ended.
+    stopped_at : str or None
+        The stop text that ended it.
     """
 
     def __init__(self, number: int, seed: int, tokenizer: Spelling, stop: Sequence[str], max_tokens: int) -> None:
@@ -70,6 +72,7 @@ class Row:
         self._stop, self._ends, self._decoder = tuple(stop), tokenizer.stop, tokenizer.decoder()
         self.drawn = 0
         self.finish: str | None = None
+        self.stopped_at: str | None = None
         self._decoded = 0  # characters that the decoder has given out
         self._certain = 0  # characters that are told
         self._held = ""
@@ -99,7 +102,9 @@ class Row:
         ]
         if found:
             self.finish = "stop"
-            certain, self._held = held[: min(found)[1]], ""
+            end, begin = min(found)
+            self.stopped_at = held[begin:end]
+            certain, self._held = held[:begin], ""
             return certain
         keep = 0
         if self.finish is None:
@@ -126,4 +131,5 @@ class Row:
             offsets=tuple(min(offset, self._certain) for _, _, _, offset in told),
             finish=self.finish,
             sampled_tokens=len(told),
+            stopped_at=self.stopped_at,
         )
