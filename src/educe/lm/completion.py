@@ -144,9 +144,9 @@ class Completion:
         Start of each token in ``text``, in characters; the end token starts at ``len(text)``.
     finish : str
         ``"stop"``, ``"length"``, ``"budget"`` (cut by the session), or ``"given"`` (scored text).
-    prompt_tokens : int
-        For scored text, tokens of the prompt that was computed for it: told once where several share one, 0 on the
-        others. Sampled rows tell theirs in chunks.
+    prompt_tokens, cached_tokens : int
+        For scored text, tokens of the prompt that was computed for it, and how many of these a cache had: told once
+        where several share one, 0 on the others. Sampled rows tell theirs in chunks.
     stopped_at : str or None
         The stop text that ended the row; None where the model ended it, empty where a server does not tell.
 
@@ -165,6 +165,7 @@ class Completion:
     finish: str = "stop"
     # Who pays for the prompt is no part of what the row says.
     prompt_tokens: int = field(default=0, compare=False)
+    cached_tokens: int = field(default=0, compare=False)
     stopped_at: str | None = None
 
     @classmethod

@@ -334,7 +334,8 @@ class Session:
         await self.watched(run())
         scored = sum(item.prompt_tokens + len(item.logprobs or ()) for item in results)
         usd = scored * self.lm.price.prompt / 1e6
-        self._spent = self._spent + Ledger(calls=1, prompt_tokens=scored, usd=usd)
+        cached = sum(item.cached_tokens for item in results)
+        self._spent = self._spent + Ledger(calls=1, prompt_tokens=scored, cached_tokens=cached, usd=usd)
         self._record(Event("score", prompt, tuple(results)))
         return results
 

@@ -101,6 +101,15 @@ async def test_a_fork_shares_down_to_the_token(fresh) -> None:
     assert cached == shared
 
 
+async def test_cached_tokens_of_scored_texts_are_told(fresh) -> None:
+    session = fresh().session()
+    prompt = "the cat sat on the mat and"
+    for cached in (0, len(session.lm.tokenizer.encode(prompt))):  # type: ignore[attr-defined]
+        before = session.ledger.cached_tokens
+        rows = await session.score(prompt, [" the hat", " x"])
+        assert session.ledger.cached_tokens - before == sum(row.cached_tokens for row in rows) == cached
+
+
 @pytest.mark.parametrize("blocks", [8, 20])
 async def test_the_byte_budget_holds(fresh, blocks: int) -> None:
     block = 2 * 2 * 2 * BLOCK * 16 * 4
@@ -206,8 +215,16 @@ async def soak(engine: Engine, alone: Engine, count: int, seed: int) -> None:
 
 
 @pytest.mark.slow
-async def test_soak(fresh) -> None:
-    await soak(fresh(max_rows=16, cache_bytes=1 << 22), fresh(max_rows=8), 200, seed=0)
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("count", [200, 2000])
+async def test_soak(fresh, count: int) -> None:
+    import psutil
+
+    engine, alone = fresh(max_rows=16, cache_bytes=1 << 22), fresh(max_rows=8)
+    await soak(engine, alone, 40, seed=2)  # what the library allocates once is not a leak
+    before = psutil.Process().memory_info().rss
+    await soak(engine, alone, count, seed=0)
+    assert psutil.Process().memory_info().rss < 1.05 * before
 
 
 async def test_a_short_soak(fresh) -> None:

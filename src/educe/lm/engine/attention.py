@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch.nn.functional import pad
@@ -79,7 +80,9 @@ def segments(trunks: Sequence[Sequence[Node]]) -> list[Segment]:
 
 
 class OwnCache:
-    """Keys and values of each row's own blocks, one tensor for the first block of all rows, one for the second, ...
+    """Keys and values of each row's own blocks: the first block of all rows, then the second of all rows, ...
+
+    Memory is taken from the system only where something is written.
 
     Parameters
     ----------
@@ -89,38 +92,47 @@ class OwnCache:
         Room for so many.
     device : str
         Where it lies.
+
+    Attributes
+    ----------
+    tensor : Tensor
+        (layers, 2, blocks, rows, heads, BLOCK, head_dim) float32, keys before values.
     """
 
     def __init__(self, layers: int, heads: int, head_dim: int, rows: int, device: str = "cpu") -> None:
-        self._shape, self.rows, self._device = (layers, 2, heads, head_dim), rows, device
-        self.blocks: list[torch.Tensor] = []  # each (layers, 2, rows, heads, BLOCK, head_dim)
+        self.tensor = torch.zeros(layers, 2, 1, rows, heads, BLOCK, head_dim, device=device)
 
-    def reserve(self, blocks: int) -> None:
-        """Have so many blocks; memory is taken from the system only where something is written."""
-        layers, two, heads, head_dim = self._shape
-        while len(self.blocks) < blocks:
-            shape = (layers, two, self.rows, heads, BLOCK, head_dim)
-            self.blocks.append(torch.zeros(shape, device=self._device))
+    @property
+    def rows(self) -> int:
+        """Rows that there is room for."""
+        return self.tensor.shape[3]
 
-    def grow(self, rows: int) -> None:
-        """Have room for so many rows."""
-        if rows > self.rows:
-            missing = rows - self.rows
-            self.rows = rows
-            for number, block in enumerate(self.blocks):
-                new = torch.zeros((*block.shape[:2], rows, *block.shape[3:]), device=self._device)
-                new[:, :, : rows - missing] = block
-                self.blocks[number] = new
+    def reserve(self, blocks: int = 1, rows: int = 1) -> None:
+        """Have room for so many blocks of so many rows; blocks are doubled, since all has to be copied."""
+        layers, two, had_blocks, had_rows, *sizes = self.tensor.shape
+        if blocks > had_blocks or rows > had_rows:
+            blocks = max(blocks, 2 * had_blocks) if blocks > had_blocks else had_blocks
+            new = self.tensor.new_zeros(layers, two, blocks, max(rows, had_rows), *sizes)
+            new[:, :, :had_blocks, :had_rows] = self.tensor
+            self.tensor = new
 
     def view(self, row: int, block: int) -> torch.Tensor:
         """Return one block of one row: (layers, 2, heads, BLOCK, head_dim)."""
         self.reserve(block + 1)
-        return self.blocks[block][:, :, row]
+        return self.tensor[:, :, block, row]
 
     def move(self, source: int, target: int, blocks: int) -> None:
         """Copy the first blocks of a row into another row's place."""
-        for block in self.blocks[:blocks]:
-            block[:, :, target] = block[:, :, source]
+        self.tensor[:, :, :blocks, target] = self.tensor[:, :, :blocks, source]
+
+
+class Piece(NamedTuple):
+    """Own blocks that are multiplied in one go: of the first rows of a set, by the queries from one on."""
+
+    block: int
+    blocks: int
+    rows: int
+    first: int
 
 
 class RowSet:
@@ -142,23 +154,27 @@ class RowSet:
         self.own, self.begins, self.positions, self.shared = own, begins, positions, shared
         self.rows, self.length = positions.shape
         offsets = positions - begins[:, None]
-        block_of = offsets // BLOCK
-        reach = block_of.amax(1)
-        # For each own block, how many rows from the first on have to be looked at.
-        self.counts = [int((reach >= block).nonzero().max()) + 1 for block in range(int(reach.max()) + 1)]
-        own.reserve(len(self.counts))
-        # Where the new keys and values go: (block, flat positions of the step, rows of the cache, places in the block).
-        self._writes: list[tuple[int, torch.Tensor, torch.Tensor, torch.Tensor]] = []
-        for block in range(int(block_of.min()), len(self.counts)):
-            row, at = (block_of == block).nonzero(as_tuple=True)
-            if len(row):
-                self._writes.append((block, row * self.length + at, row, offsets[row, at] % BLOCK))
+        reach = offsets[:, -1] // BLOCK
+        blocks = int(reach.max()) + 1
+        own.reserve(blocks)
+        if self.length == 1 and self.rows == own.rows and int(reach.min()) == blocks - 1:
+            self.pieces = [Piece(0, blocks, self.rows, 0)]
+        else:
+            self.pieces = [self._piece(block, reach, offsets) for block in range(blocks)]
+        # Where the new keys and values go.
+        rows = torch.arange(self.rows, device=begins.device).repeat_interleave(self.length)
+        self._places = offsets.flatten() // BLOCK, rows, offsets.flatten() % BLOCK
+
+    def _piece(self, block: int, reach: torch.Tensor, offsets: torch.Tensor) -> Piece:
+        """Leave out the rows that end before a block, and the queries that lie before it in all rows."""
+        some = int((reach >= block).nonzero().max()) + 1
+        first = block * BLOCK - int(offsets[:some, 0].max())
+        return Piece(block, 1, some, max(0, min(first, self.length - LEAST_ROWS)))
 
     def write(self, layer: int, keys_values: torch.Tensor) -> None:
         """Keep new keys and values (rows * length, 2, heads, head_dim)."""
-        for block, taken, rows, places in self._writes:
-            values = keys_values if len(self._writes) == 1 else keys_values[taken]
-            self.own.blocks[block][layer][:, rows, :, places] = values
+        blocks, rows, places = self._places
+        self.own.tensor[layer][:, blocks, rows, :, places] = keys_values
 
 
 class StepAttention:
@@ -221,19 +237,21 @@ class StepAttention:
     def _masks_of(
         self, number: int, kind: Hashable, width: int
     ) -> tuple[list[torch.Tensor], list[torch.Tensor | None]]:
-        """What is added to the scores: for each own block (rows * groups, length * width, BLOCK), for each segment."""
+        """What is added to the scores: for each piece (blocks * rows * groups, queries, BLOCK), for each segment."""
         if (number, kind) not in self._masks:
             rows = self._sets[number]
             queries, places = rows.positions[:, :, None], torch.arange(BLOCK, device=rows.positions.device)
             own: list[torch.Tensor] = []
-            for block, count in enumerate(rows.counts):
-                keys, asked = rows.begins[:count, None, None] + block * BLOCK + places, queries[:count]
+            for piece in rows.pieces:
+                blocks = torch.arange(piece.block, piece.block + piece.blocks, device=places.device)
+                begins = rows.begins[: piece.rows, None, None] + blocks[:, None, None, None] * BLOCK
+                keys, asked = begins + places, queries[: piece.rows, piece.first :]
                 seen = keys <= asked
                 if kind is not None:
                     seen = seen & self._policy.visible(kind, asked, keys)
                 bias = torch.zeros(seen.shape, device=seen.device).masked_fill_(~seen, -math.inf)
-                shape = (count, self._groups, rows.length, width, BLOCK)
-                own.append(bias[:, None, :, None].expand(shape).reshape(-1, rows.length * width, BLOCK))
+                shape = (piece.blocks, piece.rows, self._groups, seen.shape[2], width, BLOCK)
+                own.append(bias[:, :, None, :, None].expand(shape).reshape(-1, seen.shape[2] * width, BLOCK))
             shared: list[torch.Tensor | None] = []
             for segment in rows.shared:
                 if kind is None:
@@ -263,42 +281,56 @@ class StepAttention:
             filled[..., :many, :] = split.transpose(1, 2)
             mine = filled.view(count * groups, length * width, head_dim)
 
+        # The first piece has all rows and all queries: a position sees itself or what comes before.
         own_scores: list[torch.Tensor] = []
-        own_values: list[torch.Tensor] = []
-        for block, some in enumerate(rows.counts):
-            keys, values = rows.own.blocks[block][layer][:, :some].flatten(1, 2)
-            own_scores.append(torch.baddbmm(own_masks[block], mine[: some * groups], keys.transpose(1, 2)))
-            own_values.append(values)
-        largest = own_scores[0].amax(-1)
-        for scores in own_scores[1:]:
-            raised = largest[: len(scores)]
-            torch.maximum(raised, scores.amax(-1), out=raised)
+        for piece, mask in zip(rows.pieces, own_masks, strict=True):
+            asked = mine[: piece.rows * groups, piece.first * width :]
+            if piece.blocks > 1:
+                asked = asked.expand(piece.blocks, *asked.shape).flatten(0, 1)
+            keys = self._own_part(rows, layer, 0, piece)
+            scores = torch.baddbmm(mask, asked, keys.transpose(1, 2)).view(piece.blocks, -1, asked.shape[1], BLOCK)
+            found = scores.amax((0, 3))
+            if not own_scores:
+                largest = found
+            else:
+                raised = largest[: scores.shape[1], piece.first * width :]
+                torch.maximum(raised, found, out=raised)
+            own_scores.append(scores)
 
         mean = total = None
         if rows.shared:
+            mean, total = torch.zeros_like(mine), torch.zeros_like(largest)
             # Of the shape (rows, groups, length, width): what segments and own parts are joined in.
             top = largest.view(count, groups, length, width)
             parts = [
                 self._shared_scores(layer, segment, split, top, mask)
                 for segment, mask in zip(rows.shared, shared_masks, strict=True)
             ]
-            mean = queries.new_zeros(count, groups, length, width, head_dim)
-            total = queries.new_zeros(count, groups, length, width)
             for segment, scores in zip(rows.shared, parts, strict=True):
-                self._add_shared(layer, segment, scores, top, mean, total)
-            mean, total = mean.view(mine.shape), total.view(largest.shape)
-        for scores, values in zip(own_scores, own_values, strict=True):
-            weights = scores.sub_(largest[: len(scores), :, None]).exp_()
-            partial, mass = torch.bmm(weights, values), weights.sum(-1)
-            if mean is None or total is None:
-                mean, total = partial, mass
-            else:
-                mean[: len(partial)] += partial
-                total[: len(mass)] += mass
+                self._add_shared(layer, segment, scores, top, mean.view(*top.shape, head_dim), total.view(top.shape))
+        for piece, scores in zip(rows.pieces, own_scores, strict=True):
+            some, first = scores.shape[1], piece.first * width
+            weights = scores.sub_(largest[:some, first:, None]).exp_()
+            partial = torch.bmm(weights.flatten(0, 1), self._own_part(rows, layer, 1, piece))
+            by_block = zip(
+                partial.view(piece.blocks, some, -1, head_dim).unbind(), weights.sum(-1).unbind(), strict=True
+            )
+            for means, masses in by_block:
+                if mean is None or total is None:
+                    mean, total = means, masses
+                else:
+                    mean[:some, first:] += means
+                    total[:some, first:] += masses
         assert mean is not None
         assert total is not None
         joined = mean.div_(total[..., None]).view(count, groups, length, width, head_dim)[..., :many, :]
         out.view(count, length, groups, many, head_dim).copy_(joined.transpose(1, 2))
+
+    @staticmethod
+    def _own_part(rows: RowSet, layer: int, which: int, piece: Piece) -> torch.Tensor:
+        """Keys (0) or values (1) of a piece: (blocks * rows * groups, BLOCK, head_dim), a view."""
+        part = rows.own.tensor[layer, which, piece.block : piece.block + piece.blocks, : piece.rows]
+        return part.flatten(0, 2)
 
     def _shared_scores(
         self, layer: int, segment: Segment, split: torch.Tensor, top: torch.Tensor, mask: torch.Tensor | None

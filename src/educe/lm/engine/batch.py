@@ -188,7 +188,7 @@ class Batch:
         new : sequence of (Generation, Row)
             No more than are `free`; each takes over one pin of its request's path.
         """
-        self._own.grow(min(self._max_rows, 1 << (len(self.rows) + len(new) - 1).bit_length()))
+        self._own.reserve(rows=min(self._max_rows, 1 << (len(self.rows) + len(new) - 1).bit_length()))
         logits = torch.cat([request.logits for request, _ in new])
         drawn = self._drawn(logits, [(row, request.sampling) for request, row in new])
         told: list[tuple[Generation, Chunk]] = []

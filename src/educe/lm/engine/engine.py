@@ -16,6 +16,7 @@ import asyncio
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -171,15 +172,13 @@ class Engine(LocalModel):
             firsts.append(max(shared, 1))
         if not texts:
             return []
-        found, _ = await self._result(Scoring(alone, texts, firsts))
+        found, cached = await self._result(Scoring(alone, texts, firsts))
         rows: list[Completion] = []
-        for number, (text, tokens, logprobs) in enumerate(zip(continuations, joint, found, strict=True)):
-            rows.append(self._given(Encoded(head, tail), text, tokens, logprobs, len(alone) if number == 0 else 0))
-        return rows
+        for text, tokens, logprobs in zip(continuations, joint, found, strict=True):
+            rows.append(self._given(Encoded(head, tail), text, tokens, logprobs))
+        return [replace(rows[0], prompt_tokens=len(alone), cached_tokens=cached), *rows[1:]]
 
-    def _given(
-        self, prompt: Encoded, text: str, joint: list[int], logprobs: list[float], prompt_tokens: int
-    ) -> Completion:
+    def _given(self, prompt: Encoded, text: str, joint: list[int], logprobs: list[float]) -> Completion:
         """Cut the tokens of a joint text down to those that reach into the continuation."""
         starts = self.tokenizer.starts(prompt.tail + text, joint[len(prompt.head) :])
         border, data = len(prompt.tail.encode()), text.encode()
@@ -188,7 +187,7 @@ class Engine(LocalModel):
         offsets = [len(data[: max(0, start - border)].decode(errors="ignore")) for start in starts[first:-1]]
         count = len(offsets)
         tokens, values = joint[len(joint) - count :], logprobs[len(logprobs) - count :]
-        return Completion(text, tuple(tokens), tuple(values), None, tuple(offsets), "given", prompt_tokens)
+        return Completion(text, tuple(tokens), tuple(values), None, tuple(offsets), "given")
 
     async def embed(self, texts: Sequence[str]) -> torch.Tensor:
         """Return the mean of each text's last hidden states, scaled to length 1; see `LanguageModel.embed`.

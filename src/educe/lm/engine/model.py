@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch.nn import functional
 
-from educe.lm.engine.linear import Linear, packed, padded_rows
+from educe.lm.engine.linear import FEW_ROWS, Linear, packed, padded_rows
 from educe.lm.engine.policies import AllLayers, AsStored, ExitPolicy, WeightTransform
 from educe.lm.engine.weights import Weights
 
@@ -82,6 +82,8 @@ class Llama:
             )
             for number, layer in enumerate(weights.layers)
         ]
+        # Whole numbers promise nothing across numbers of rows, and one row alone is what they are for.
+        self._padded = (lambda rows: rows) if kind in FEW_ROWS else padded_rows
         self._output = packed(transform("output", weights.output))
         half = torch.arange(0, self.config.head_dim, 2, dtype=torch.int64).float() / self.config.head_dim
         angles = torch.arange(self.config.context)[:, None].float() * (1.0 / (self.config.rope_base**half))
@@ -111,10 +113,10 @@ class Llama:
         config, count = self.config, len(tokens)
         heads, both = config.heads, config.heads + config.key_value_heads
         # Positions that only fill a row up may lie beyond the context.
-        turns = self._turns[positions.clamp(max=config.context - 1)][:, None]
-        scaled_turns = turns * config.head_dim**-0.5
+        turns = self._turns[positions.clamp(max=config.context - 1)][:, None].repeat(1, both, 1)
+        turns[:, :heads] *= config.head_dim**-0.5  # which scales the queries
         state = functional.embedding(tokens, self._embedding).float()
-        filled = padded_rows(count)
+        filled = self._padded(count)
         if filled > count:
             state = functional.pad(state, (0, 0, 0, filled - count))
         attended = state.new_zeros(filled, heads * config.head_dim)
@@ -122,8 +124,7 @@ class Llama:
         for number, layer in enumerate(self._layers):
             stacked = layer.query_key_value(self._norm(state, layer.attention_norm))[:count]
             stacked = stacked.view(count, -1, config.head_dim)
-            _turn(stacked[:, :heads], scaled_turns)
-            _turn(stacked[:, heads:both], turns)
+            torch.view_as_complex(stacked[:, :both].view(count, both, -1, 2)).mul_(turns)
             keys_values = stacked[:, heads:].view(count, 2, -1, config.head_dim)
             if gone is not None and bool(gone.all()):
                 attention.keep(number, keys_values)
@@ -146,11 +147,6 @@ class Llama:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Turn hidden states (n, width) into logits (n, vocabulary), both float32."""
-        missing = padded_rows(len(hidden)) - len(hidden)
+        missing = self._padded(len(hidden)) - len(hidden)
         filled = functional.pad(hidden, (0, 0, 0, missing)) if missing else hidden.contiguous()
         return self._output(filled)[: len(hidden)]
-
-
-def _turn(heads: torch.Tensor, turns: torch.Tensor) -> None:
-    """Turn the pairs of (n, heads, head_dim) in place."""
-    torch.view_as_complex(heads.view(*heads.shape[:-1], -1, 2)).mul_(turns)

@@ -135,7 +135,8 @@ class DraftPolicy(Protocol):
     """Which tokens to try beyond the next one.
 
     Drafted tokens are read in the same pass as the row's last token and kept as far as the row, drawn with its own
-    random numbers, would have drawn them anyway: a draft changes how long a row takes, never what it says.
+    random numbers, would have drawn them anyway: a draft changes how long a row takes, never what it says. With int8
+    and int4 more positions go through another kernel, and rows may differ as they do between batch sizes.
     """
 
     def propose(self, tokens: Sequence[int], most: int) -> Sequence[int]:

@@ -85,8 +85,7 @@ class Reader:
 
     def rest(self) -> None:
         """Give memory back while there is nothing to do."""
-        if self._workspace.blocks:
-            self._workspace = self._new_workspace(1)
+        self._workspace = self._new_workspace(1)
 
     def choose(self, *, beside_rows: bool) -> tuple[list[Reading], Job | None]:
         """Choose what to read in the next step.
@@ -153,7 +152,7 @@ class Reader:
         if counts[0] > budget:
             # A piece ends with a block, so that the next begins with an empty own part.
             counts = [(starts[0] + budget) // BLOCK * BLOCK - starts[0]]
-        self._workspace.grow(len(chosen))
+        self._workspace.reserve(rows=len(chosen))
         trunks = []
         for place, reading in enumerate(chosen):
             trunk = len(reading.path) if len(chosen) == 1 else self._cache.trunk(reading.path)
