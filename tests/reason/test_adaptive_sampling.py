@@ -16,6 +16,7 @@ from educe.reason import (
     StepPolicy,
     WeightedBestOfN,
     replay,
+    win_or_tie,
 )
 from educe.reason.adaptive_sampling import annealed
 
@@ -174,3 +175,17 @@ def test_an_order_is_another_draw():
 def test_temperatures_must_fit_the_samples():
     with pytest.raises(UsageError, match="2 temperatures"):
         SampleBank.draw_sync(TabularLM(TABLE), [QUESTION], 3, temperature=[0.0, 1.0])
+
+
+def test_win_or_tie_has_the_mean_it_must_have():
+    # E[W] = (1 + P(tie)) / 2 over pairs of answers drawn alike, here over all pairs of a sample.
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        rewards = rng.integers(0, 4, size=9).tolist()
+        pairs = [(a, b) for i, a in enumerate(rewards) for j, b in enumerate(rewards) if i != j]
+        ties = np.mean([a == b for a, b in pairs])
+        assert np.mean(win_or_tie(rewards)) == pytest.approx((1 + ties) / 2)
+    assert win_or_tie([0.0, 0.0]) == [1.0, 1.0] and win_or_tie([0.5, 0.55], tie=0.1) == [1.0, 1.0]
+    for bad in ([1.0], [1.0, float("nan")]):
+        with pytest.raises(UsageError, match="do not compare"):
+            win_or_tie(bad)

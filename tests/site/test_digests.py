@@ -367,7 +367,7 @@ async def test_a_sender_that_is_killed_in_a_digest_loses_and_doubles_nothing(qui
 
     async def send(killer):
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "educe", "site", "send-digests", "--rhythm", "daily", env=environment,
+            sys.executable, "-c", "from educe.cli.main import main; main()", "site", "send-digests", "--rhythm", "daily", env=environment,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         mailbox.hold = killer

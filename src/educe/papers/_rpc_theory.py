@@ -77,7 +77,7 @@ def _standard_error(p: float, k: int, n: int, correct: bool, how: str) -> float:
     law: npt.NDArray[np.float64]
     values: npt.NDArray[np.float64]
     if how == "sc":
-        values = np.arange(n + 1) / n
+        values = np.asarray(np.arange(n + 1) / n, dtype=np.float64)
         law = np.array([math.comb(n, c) * p**c * (1 - p) ** (n - c) for c in range(n + 1)])
     else:
         paths, q = (1, p / k) if how == "ppl" else (k, p / k)
@@ -86,7 +86,7 @@ def _standard_error(p: float, k: int, n: int, correct: bool, how: str) -> float:
         for _ in range(n):
             fresh = law * q * (paths - np.arange(paths + 1))
             law = np.asarray(law - fresh + np.concatenate([[0.0], fresh[:-1]]))
-        values = np.arange(paths + 1) * q
+        values = np.asarray(np.arange(paths + 1) * q, dtype=np.float64)
     losses = (values - correct) ** 2
     return math.sqrt(max(0.0, float(law @ losses**2) - float(law @ losses) ** 2))
 

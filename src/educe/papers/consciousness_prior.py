@@ -86,7 +86,7 @@ def run(scale: Scale = Scale.SMALL, seed: int = 0, lm: Any = None, tasks: Any = 
     mass, lost = (fmean(item[name] for item in runs) for name in ("information", "accuracy"))
     subspaces = [_subspaces(sizes["signals"], root.child("signals", k)) for k in range(sizes["seeds"])]
     predictive, pca = min(item[0] for item in subspaces), max(item[1] for item in subspaces)
-    trials = [_changed(runs[k % len(runs)], root.child("changed", k), adapt=k < 10) for k in range(sizes["trials"])]
+    trials = [_changed(runs[k % len(runs)], root.child("changed", k), adapt=k % 5 == 0) for k in range(sizes["trials"])]
     located = fmean(item["located"] for item in trials)
     unchanged = fmean(item["unchanged"] for item in trials)
     shuffled = _shuffled(runs[0], sizes, root.child("shuffled"))

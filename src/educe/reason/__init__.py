@@ -1,6 +1,6 @@
 """Inference-time methods: from a question, a model and a budget to a posterior over answers."""
 
-from educe.reason.adaptive_sampling import AdaptiveSampling
+from educe.reason.adaptive_sampling import AdaptiveSampling, win_or_tie
 from educe.reason.adaptive_self_consistency import AdaptiveSelfConsistency, BetaSelfConsistency, stopping_probability
 from educe.reason.aggregation import aggregate
 from educe.reason.asking import ask, ask_sync, result_json
@@ -151,5 +151,6 @@ __all__ = [
     "two_type_attempts",
     "two_type_reward",
     "weibull_prune",
+    "win_or_tie",
     "winner_law",
 ]

@@ -14,7 +14,8 @@ that saves samples and says nothing about being right.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -27,7 +28,7 @@ from educe.reason.reward import Reward, check_reward, make_reward, score_steps
 from educe.reason.steps import Prefix, Step, StepPolicy, draw_whole
 from educe.reason.strategy import Strategy, register
 
-__all__ = ["AdaptiveSampling", "annealed", "as_one_step"]
+__all__ = ["AdaptiveSampling", "annealed", "as_one_step", "win_or_tie"]
 
 
 def annealed(number: int) -> float:
@@ -57,6 +58,42 @@ def as_one_step(prefix: Prefix) -> Prefix:
     known = [step.logprob for step in prefix.steps if step.logprob is not None]
     total = sum(known) if len(known) == len(prefix.steps) else None
     return Prefix((Step(prefix.text, prefix.tokens, total),), (), prefix.ended)
+
+
+def win_or_tie(rewards: Sequence[float], tie: float = 0.0) -> list[float]:
+    """For each answer, the share of the other answers to the same question that are no better: the paper's label.
+
+    It is the mean of the labels of all its pairs, and measures an answer against what the model does on this question:
+    where all answers are wrong, each of them wins or ties always.
+
+    Parameters
+    ----------
+    rewards : sequence of float
+        Rewards of answers drawn alike, at least two.
+    tie : float
+        Rewards that differ by no more than this tie, >= 0.
+
+    Returns
+    -------
+    list of float
+        In [0, 1], in the same order.
+
+    Raises
+    ------
+    UsageError
+        There are fewer than two rewards, one is NaN, or `tie` is negative.
+
+    Examples
+    --------
+    >>> win_or_tie([1.0, 0.0, 0.0])
+    [1.0, 0.5, 0.5]
+    """
+    if len(rewards) < 2 or any(math.isnan(reward) for reward in rewards) or not tie >= 0:
+        raise UsageError(f"Rewards {list(rewards)} with tie={tie} do not compare. Give two numbers or more, tie >= 0.")
+    return [
+        sum(other <= mine + tie for place, other in enumerate(rewards) if place != own) / (len(rewards) - 1)
+        for own, mine in enumerate(rewards)
+    ]
 
 
 @register("adaptive-sampling")

@@ -51,7 +51,12 @@ class Period:
     by : str
         ``"day"``, ``"week"`` or ``"month"``.
     first : datetime.date
-        Any day in it; kept as its first day.
+        Any day in it, in the years 1900 to 2999; kept as its first day.
+
+    Raises
+    ------
+    UsageError
+        The year is out of range.
 
     Examples
     --------
@@ -64,6 +69,9 @@ class Period:
 
     def __post_init__(self) -> None:
         day = self.first
+        if not 1900 <= day.year <= 2999:
+            # The week of 1 January of year 1 and the month after 9999 have no dates.
+            raise UsageError(f"The year {day.year} is out of range. Give one from 1900 to 2999.")
         if self.by == "week":
             day -= datetime.timedelta(days=day.weekday())
         elif self.by == "month":

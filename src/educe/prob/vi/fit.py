@@ -99,7 +99,9 @@ def fit(
             part = [item[index] for item in rows]
         value = expectation.surrogate(at, rows=part, seed=here, n=n)
         if not bool(torch.isfinite(value)):
-            raise UsageError(f"The objective is {float(value.detach())} at step {step}. Lower the rate or change the start.")
+            raise UsageError(
+                f"The objective is {float(value.detach())} at step {step}. Lower the rate or change the start."
+            )
         chosen.zero_grad()
         (-value).backward()  # type: ignore[no-untyped-call]
         chosen.step()

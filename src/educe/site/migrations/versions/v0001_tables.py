@@ -180,9 +180,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("runs_by_paper", "runs", ["slug", "created"])
-    op.create_index(
-        "runs_one_open", "runs", ["requester"], unique=True, sqlite_where=OPEN, postgresql_where=OPEN
-    )
+    op.create_index("runs_one_open", "runs", ["requester"], unique=True, sqlite_where=OPEN, postgresql_where=OPEN)
     op.create_index("runs_by_state", "runs", ["state", "created"])
     op.create_table(
         "answers",
@@ -204,9 +202,7 @@ def upgrade() -> None:
         sa.CheckConstraint(WORK_STATES, name="answers_state"),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index(
-        "answers_one_open", "answers", ["requester"], unique=True, sqlite_where=OPEN, postgresql_where=OPEN
-    )
+    op.create_index("answers_one_open", "answers", ["requester"], unique=True, sqlite_where=OPEN, postgresql_where=OPEN)
     op.create_index("answers_by_state", "answers", ["state", "created"])
 
     op.execute("INSERT INTO state (name, value) VALUES ('content', 0)")
