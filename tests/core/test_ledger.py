@@ -56,7 +56,8 @@ def test_unknown_fields_of_a_newer_file_are_left_out():
 
 
 def test_tokens_are_those_that_had_to_be_computed():
-    assert Ledger(prompt_tokens=100, cached_tokens=80, sampled_tokens=7).tokens == 27
+    ledger = Ledger(prompt_tokens=100, cached_tokens=80, sampled_tokens=7)
+    assert (ledger.tokens, ledger.computed_tokens) == (107, 27)
 
 
 def test_a_ledger_adds_to_ledgers_only():

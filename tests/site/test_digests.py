@@ -24,6 +24,7 @@ from educe.site.postman import Postman, report_lost, senders_lock
 from educe.site.schema import Mail, Paper, PaperTopic, Person, Subscription, now
 from educe.site.state import Site
 
+COMMAND = "from educe.cli.main import main; main()"
 URL = "https://papers.example.org"
 EVIL = "<img src=http://x.example/a.png><script>alert(1)</script>\x1bTitle"
 ISSUE = due_issues(now())[0]
@@ -367,8 +368,8 @@ async def test_a_sender_that_is_killed_in_a_digest_loses_and_doubles_nothing(qui
 
     async def send(killer):
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", "from educe.cli.main import main; main()", "site", "send-digests", "--rhythm", "daily", env=environment,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            sys.executable, "-c", COMMAND, "site", "send-digests", "--rhythm", "daily",
+            env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         mailbox.hold = killer
         if killer is not None:

@@ -28,7 +28,7 @@ class Ledger:
     prompt_tokens : int
         Tokens of all prompts, counted once per request however many rows it drew.
     cached_tokens : int
-        Those prompt tokens that an earlier request of the same session had already paid for.
+        Those prompt tokens that the model still held from an earlier request, of this session or of another.
     sampled_tokens : int
         Tokens drawn from the model.
     draft_tokens : int
@@ -66,8 +66,13 @@ class Ledger:
 
     @property
     def tokens(self) -> int:
+        """Tokens that were asked for, which is what a budget counts: what a cache holds must not change a result."""
+        return self.prompt_tokens + self.sampled_tokens
+
+    @property
+    def computed_tokens(self) -> int:
         """Tokens that had to be computed: prompt tokens that no cache held, plus sampled tokens."""
-        return self.prompt_tokens - self.cached_tokens + self.sampled_tokens
+        return self.tokens - self.cached_tokens
 
     def __add__(self, other: Ledger) -> Ledger:
         if not isinstance(other, Ledger):

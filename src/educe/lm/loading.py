@@ -79,7 +79,7 @@ def load(
     from educe.lm.engine import Engine
 
     if name in PACKAGED:
-        return Engine(packaged_folder(name), name=name, dtype=dtype)
+        return Engine(packaged_folder(name), name=name, dtype=dtype, cache_bytes=cache_bytes)
     if name in zoo.ZOO:
         return Engine(zoo.get(name, progress=progress), name=name, dtype=dtype, cache_bytes=cache_bytes)
     path = Path(name).expanduser()

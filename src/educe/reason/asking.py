@@ -118,7 +118,8 @@ def result_json(
     seed : int
         Root of all draws.
     seconds : bool
-        Keep wall times in the ledger. Batch files leave them out, so that equal runs give equal files.
+        Keep in the ledger what differs between equal runs: wall times, and what a cache happened to hold. Batch files
+        leave both out, so that equal runs give equal files.
 
     Returns
     -------
@@ -129,7 +130,7 @@ def result_json(
     shown = posterior.to_json()
     ledger = shown["ledger"]
     if not seconds:
-        ledger = {name: value for name, value in ledger.items() if "seconds" not in name}
+        ledger = {name: value for name, value in ledger.items() if "seconds" not in name and name != "cached_tokens"}
     return {
         **({} if question.id is None else {"id": question.id}),
         "question": question.text,
