@@ -108,7 +108,7 @@ end
 
 def generate(database: Database, count: int) -> list[str]:
     """Import generated papers and return their titles."""
-    rng = random.Random(0)  # noqa: S311
+    rng = random.Random(0)
     titles = []
     vocabulary = [*NOUNS, *("".join(rng.choices(SYLLABLES, k=rng.randrange(2, 5))) for _ in range(RARE))]
     weights = list(itertools.accumulate(1 / (rank + 5) for rank in range(len(vocabulary))))
@@ -146,7 +146,7 @@ def generate(database: Database, count: int) -> list[str]:
 
 def typed(titles: list[str], count: int) -> list[str]:
     """Return the requests of readers who type titles; those of `READERS` readers stand in turns."""
-    rng = random.Random(1)  # noqa: S311
+    rng = random.Random(1)
     readers: list[list[str]] = [[] for _ in range(READERS)]
     while sum(map(len, readers)) < count:
         for reader in readers:
@@ -186,7 +186,7 @@ def load(
         str(script),
         f"http://127.0.0.1:{port}",
     ]
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         command, capture_output=True, text=True, check=True
     )
     figures: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
@@ -214,7 +214,7 @@ def serve(folder: Path, workers: int) -> tuple[subprocess.Popen[bytes], int]:
         "fake:4",
     ]
     with open(folder / "server.log", "wb") as log:
-        server = subprocess.Popen(  # noqa: S603
+        server = subprocess.Popen(
             command, env=environment, stdout=log, stderr=log
         )
     for _ in range(240):
