@@ -186,9 +186,7 @@ def load(
         str(script),
         f"http://127.0.0.1:{port}",
     ]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     figures: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
     if figures["errors"]:
         sys.exit(f"wrk reports errors:\n{done.stdout}")
@@ -214,9 +212,7 @@ def serve(folder: Path, workers: int) -> tuple[subprocess.Popen[bytes], int]:
         "fake:4",
     ]
     with open(folder / "server.log", "wb") as log:
-        server = subprocess.Popen(
-            command, env=environment, stdout=log, stderr=log
-        )
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     for _ in range(240):
         time.sleep(0.5)
         try:

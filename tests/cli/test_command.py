@@ -109,7 +109,7 @@ USAGE = [
     (["ask", QUESTION, "--wat"], "--wat"),
     (["asc"], "did you mean 'ask'"),
     (["read", "rcp"], "did you mean 'rpc'"),
-    (["run", "rpc"], "does not run here yet"),
+    (["run", "alphamath"], "does not run here yet"),
     (["papers", "--topic", "calibrated"], "did you mean 'calibration'"),
     (["models", "get", "smollm3"], "smollm2-135m"),
     (["models", "remove", "smollm3"], "smollm2-135m"),

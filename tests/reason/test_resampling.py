@@ -23,7 +23,7 @@ from educe.reason import (
     two_type_reward,
 )
 from educe.testing import check_strategy
-from educe.verify import ImperfectVerifier, Verdict, precision_after_acceptance
+from educe.verify import Verdict, precision_after_acceptance
 
 QUESTION = Question("2 + 2 = ?")
 LM = {"": {"The answer is 4.": 0.3, "The answer is 5.": 0.5, "What?": 0.2}}
@@ -144,7 +144,7 @@ async def test_precision_and_abstention() -> None:
 
 def test_it_keeps_the_promises_of_every_method() -> None:
     # Reads its samples one after the other, so the battery's question of the batch is the same request.
-    assert check_strategy(ResampleUntilAccepted(n=4, verifier=ImperfectVerifier(lambda question, row: True, 1.0, 0.5)))
+    assert check_strategy(ResampleUntilAccepted(n=4))
 
 
 def test_a_bank_names_its_verifier() -> None:

@@ -1,4 +1,4 @@
-"""Figure of the compute-optimal report: accuracy against generations, accuracy by bin, and two sizes of a model."""
+"""Figure of the compute-optimal report: accuracy against generations, accuracy by bin, and revisions."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def figure(
     chosen: dict[str, dict[int, list[float]]],
     pooled: list[dict[str, Any]],
     names: Sequence[str],
-    matched: dict[str, Any] | None,
+    revised: dict[str, Any] | None,
 ) -> None:
     """Fill an empty figure; bars of the chosen lines are the spread of the replicates."""
-    panels = figure.subplots(1, 3 if matched else 2)
+    panels = figure.subplots(1, 3 if revised else 2)
     _curves(panels[0], curves, chosen, names)
     _bins(panels[1], pooled, names)
-    if matched:
-        _exchange(panels[2], matched)
+    if revised:
+        _revisions(panels[2], revised)
 
 
 def _curves(
@@ -68,19 +68,18 @@ def _bins(axes: Axes, pooled: list[dict[str, Any]], names: Sequence[str]) -> Non
     axes.set_title(f"By bin at N = {middle} (bars: 1 s.e.)", fontsize=10)
 
 
-def _exchange(axes: Axes, matched: dict[str, Any]) -> None:
-    rows = matched["rows"]
-    for ratio, colour in zip(sorted({row["ratio"] for row in rows}), (CHOSEN, "#E69F00", "#56B4E9"), strict=True):
-        part = [row for row in rows if row["ratio"] == ratio]
-        axes.plot([row["bin"] for row in part], [row["small"] for row in part], marker="o", markersize=4, color=colour)
-        label = f"small, {part[0]['samples']} samples (R = {ratio:g})"
-        place = sorted({row["ratio"] for row in rows}).index(ratio)
-        axes.text(0.97, 0.93 - 0.07 * place, label, color=colour, fontsize=8, ha="right", transform=axes.transAxes)
-    first = [row for row in rows if row["ratio"] == rows[0]["ratio"]]
-    axes.plot(
-        [row["bin"] for row in first], [row["large"] for row in first], marker="*", markersize=10, color="#444444"
-    )
-    axes.text(0.97, 0.72, f"{matched['scale']:.1f} x larger, greedy", fontsize=8, ha="right", transform=axes.transAxes)
-    axes.set_ylim(0, 1.25)
-    axes.set_xlabel("difficulty bin (1 easiest)")
-    axes.set_title("Equal operations", fontsize=10)
+def _revisions(axes: Axes, revised: dict[str, Any]) -> None:
+    count = np.arange(1, len(revised["by position"]) + 1)
+    for key, label, colour in (
+        ("by position", "the last answer", "#999999"),
+        ("chosen from so many", "majority over the chain", CHOSEN),
+    ):
+        shares = np.array(revised[key])
+        errors = np.sqrt(shares * (1 - shares) / revised["questions"])
+        axes.errorbar(count, shares, errors, marker="o", markersize=4, color=colour)
+        place = 0.12 if colour == CHOSEN else 0.05
+        axes.text(0.97, place, label, color=colour, fontsize=8, ha="right", transform=axes.transAxes)
+    axes.set_xticks(count)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("answers in the chain")
+    axes.set_title("Revisions (bars: 1 s.e.)", fontsize=10)

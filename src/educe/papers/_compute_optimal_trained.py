@@ -1,4 +1,4 @@
-"""The trained parts of the compute-optimal report: a copy of abacus that revises, and two sizes at equal operations."""
+"""The trained parts of the compute-optimal report: strategies on abacus, and a copy of it that revises."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from typing import Any
 import tokenizers
 
 import educe
-from educe.core import Seed, run_sync
+from educe.core import Posterior, Seed, run_sync
 from educe.learn import Pretraining, make_revision_data, pretrain_decoder, revision_text, roll_out
-from educe.lm import LanguageModel, Session, flops_matched, model_size
+from educe.lm import LanguageModel, Session
 from educe.lm.decoder import Decoder
 from educe.lm.packaged import packaged_folder
-from educe.reason import ComputeOptimal, Question, Revise, SampleBank, StepPolicy, difficulty
+from educe.reason import ComputeOptimal, Question, Revise, StepPolicy
 from educe.tasks import Problem, make
 
 FAMILY = "chain_arithmetic"
 TOKENS = 160
-RATIOS = (0.16, 0.79, 22.0)  # inference over pretraining tokens, as in the paper
 END = "<|endoftext|>"
 TRAINED = StepPolicy(max_tokens=TOKENS, temperature=1.0)
 
@@ -71,7 +70,7 @@ def revisions(root: Seed, sizes: dict[str, int]) -> dict[str, Any]:
     def draw(seed: Seed, n: int) -> Sequence[tuple[Sequence[int], Sequence[int]]]:
         return [fitting[int(place)] for place in seed.numpy().integers(len(fitting), size=n)]
 
-    settings = Pretraining(sizes["steps"], batch=16, learning_rate=5e-4, warmup=10)
+    settings = Pretraining(sizes["steps"], batch=16, learning_rate=1e-4, warmup=10)
     pretrain_decoder(decoder, draw, settings, seed=root.child("fine-tuning"))
     with tempfile.TemporaryDirectory() as place:
         for name in ("tokenizer.json", "tokenizer_config.json"):
@@ -87,7 +86,8 @@ def revisions(root: Seed, sizes: dict[str, int]) -> dict[str, Any]:
 
 def _chains(model: LanguageModel, root: Seed, sizes: dict[str, int]) -> dict[str, Any]:
     problems = make(FAMILY, sizes["test"], split="test", seed=root.child("test"))
-    last, chosen, first, broken, kept = [], [], [], 0, 0
+    right: list[list[bool]] = []
+    chosen: list[list[bool]] = []
     for place, problem in enumerate(problems):
         method = Revise(
             chains=1,
@@ -99,61 +99,21 @@ def _chains(model: LanguageModel, root: Seed, sizes: dict[str, int]) -> dict[str
         session = Session(model, seed=root.child("revise", place))
         posterior = run_sync(method(Question.from_json(problem.question_json()), session))
         (chain,) = posterior.details["chains"]
-        right = [_is_right(problem, answer) for answer in chain]
-        first.append(right[0])
-        last.append(right[-1])
-        chosen.append(posterior.confidence > 0 and problem.check_answer(posterior.mode().text))
-        for before, after in pairwise(right):
-            kept += before and after
-            broken += before and not after
+        right.append([_is_right(problem, answer) for answer in chain])
+        votes = [[answer for answer in chain[: count + 1] if answer is not None] for count in range(len(chain))]
+        chosen.append([bool(vote) and _is_right(problem, Posterior.uniform(vote).mode()) for vote in votes])
+    pairs = [pair for row in right for pair in pairwise(row)]
+    broken = sum(before and not after for before, after in pairs)
     return {
         "questions": len(problems),
-        "length": sizes["length"],
-        "first": fmean(first),
-        "last": fmean(last),
-        "chosen": fmean(chosen),
-        "right to wrong": broken / max(1, broken + kept),
+        "by position": [fmean(column) for column in zip(*right, strict=True)],
+        "chosen from so many": [fmean(column) for column in zip(*chosen, strict=True)],
+        "last": fmean(row[-1] for row in right),
+        "chosen": fmean(row[-1] for row in chosen),
+        "right to wrong": broken / max(1, sum(before for before, _ in pairs)),
+        "wrong to right": sum(after and not before for before, after in pairs) / max(1, sum(not b for b, _ in pairs)),
     }
 
 
 def _is_right(problem: Problem, answer: str | None) -> bool:
     return answer is not None and problem.check_answer(answer)
-
-
-def exchange(root: Seed, sizes: dict[str, int]) -> dict[str, Any]:
-    """Majority vote of the small size, at the samples that operations allow, against the large size's greedy answer."""
-    small, large = educe.load("abacus-small"), educe.load("abacus")
-    try:
-        scale = model_size(large).parameters / model_size(small).parameters
-        counts = {ratio: max(1, round(flops_matched(scale, 1.0, ratio))) for ratio in RATIOS}
-        problems = make(FAMILY, sizes["exchange"], split="test", seed=root.child("exchange"))
-        questions = [Question.from_json(problem.question_json()) for problem in problems]
-
-        def verdict(index: int, row: Any) -> bool:
-            return problems[index].check(row.text)
-
-        options = {"max_tokens": TOKENS, "check": verdict}
-        bank = SampleBank.draw_sync(
-            small, questions, max(counts.values()), temperature=1.0, seed=root.child("small"), **options
-        )
-        greedy = SampleBank.draw_sync(large, questions, 1, temperature=0.0, seed=root.child("large"), **options)
-        bins = difficulty(bank).bins
-    finally:
-        small.close()
-        large.close()
-    rows = []
-    for ratio, n in counts.items():
-        for b in range(1, 6):
-            places = [place for place in range(len(problems)) if bins[place] == b]
-            votes = [educe.reason.aggregate(bank.rows[place].take(range(n)), "sc") for place in places]
-            hits = [bank.rows[place].credit(vote) for place, vote in zip(places, votes, strict=True)]
-            big = [float((greedy.rows[place].verdicts == 1).any()) for place in places]
-            rows.append({"ratio": ratio, "samples": n, "bin": b, "small": fmean(hits), "large": fmean(big)})
-    easy = any(row["small"] > row["large"] for row in rows if row["ratio"] == RATIOS[0] and row["bin"] <= 3)
-    hard = any(row["small"] < row["large"] for row in rows if row["ratio"] == RATIOS[-1] and row["bin"] == 5)
-    verdict_text = (
-        "it wins in an easy bin at low inference load and loses in the hardest bin at high load."
-        if easy and hard
-        else f"not shown (wins in bins 1 to 3 at R = {RATIOS[0]}: {easy}; loses in bin 5 at R = {RATIOS[-1]}: {hard})."
-    )
-    return {"scale": scale, "rows": rows, "verdict": verdict_text}

@@ -34,7 +34,7 @@ def plot(
     right.set_xscale("log", base=2)
     right.set_yscale("log")
     right.set_xticks(counts, [str(d) for d in counts])
-    right.set_xlim(counts[0] * 0.85, counts[-1] * 2.6)
+    right.set_xlim(counts[0] * 0.85, counts[-1] * 3.2)
     right.set_xlabel("variables")
     right.set_ylabel("ms for 16 marginals (median)")
     right.set_title("Time of marginals, one pass against one order", fontsize=10)

@@ -75,7 +75,7 @@ def plot(
     right.set_ylim(0, 1)
     right.set_xlabel("stated confidence")
     right.set_title("Right answers", fontsize=10)
-    title = "RPC with K samples stands where votes stand with 2K; its error falls exponentially, theirs like 1/n"
+    title = "RPC with K samples is ahead of votes with 2K; its error falls exponentially, theirs like 1/n"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
 
 

@@ -83,7 +83,8 @@ SIZES: dict[Scale, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def run(
+# Named `run` once its small-scale result is committed; until then the catalogue says that it does not run here.
+def reproduce(
     scale: Scale = Scale.SMALL, seed: int = 0, lm: LanguageModel | None = None, tasks: Sequence[Any] | None = None
 ) -> Report:
     """Check the filter exactly, compare it with searches on tables of known quality, then on a trained model.

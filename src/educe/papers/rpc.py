@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from educe.core import Baseline, Card, Check, Control, Ledger, Report, Scale, Se
 from educe.papers._chain_world import answer_law, chain_model, chain_questions, draw_table
 from educe.papers._problems import checker_of, questions_of
 from educe.papers._rpc_figure import plot
+from educe.papers._rpc_replay import Replay
 from educe.papers._rpc_theory import Cell, compare, crossing
 from educe.papers.figure import draw
 from educe.reason import BankRow, SampleBank, aggregate, coverage, reasoning_error
@@ -76,13 +77,6 @@ KS = (8, 16, 32)
 HOWS = ("sc", "ppl", "pc", "rpc")
 NAMES = {"sc": "self-consistency", "ppl": "perplexity", "pc": "PC", "rpc": "RPC"}
 Floats = npt.NDArray[np.float64]
-
-
-class Replay(NamedTuple):
-    """What one estimator does with one number of samples: credit and confidence, (questions, subsets)."""
-
-    credit: Floats
-    confidence: Floats
 
 
 def run(scale: Scale = Scale.SMALL, seed: int = 0, lm: Any = None, tasks: Any = None) -> Report:
@@ -223,7 +217,7 @@ def run(scale: Scale = Scale.SMALL, seed: int = 0, lm: Any = None, tasks: Any = 
             "ECE (top answer, 10 bins of equal width)": calibration,
             "theory": [cell._asdict() for cell in cells if cell.n in (1, 4, 16, 64)],
         },
-        figures={"RPC with K samples stands where votes stand with 2K": figure},
+        figures={"RPC with K samples is ahead of votes with 2K": figure},
         notes=(
             f"Accuracy when every path is known (the mode of the model's exact law): {_text(limit)}. Below the bar of "
             "part A votes do better for few samples: at p = 0.6, k = 3, n = 4 the error is "

@@ -115,6 +115,7 @@ def hmc(
 
     Examples
     --------
+    >>> import torch
     >>> from educe.prob import Normal, observe, program, run
     >>> @program
     ... def mean(seen):

@@ -229,8 +229,11 @@ class MarginalModel(AnyOrderARM):
         """
         vectors = as_vectors(x, self.categories, self.variables)
         mask = torch.as_tensor(known, dtype=torch.bool).expand(vectors.shape)
+        # The row of which nothing is known goes along, so that one call does it all.
+        vectors, mask = torch.cat([vectors, vectors[:1]]), torch.cat([mask, torch.zeros_like(mask[:1])])
         with torch.no_grad():
-            return self._raw(vectors, mask).double() - self.logz
+            found = self._raw(vectors, mask).double()
+        return found[:-1] - found[-1]
 
     def log_conditional(self, x: Any, given: Any, target: Any) -> torch.Tensor:
         """Log-probabilities of some variables given others, the rest summed out.

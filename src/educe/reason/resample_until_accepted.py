@@ -53,7 +53,7 @@ class ResampleUntilAccepted(Strategy):
     >>> lm = FakeLM(["The answer is 24.", "The answer is 18."])
     >>> method = ResampleUntilAccepted(verifier=lambda question, row: "24" in row.text, precision=0.75)
     >>> posterior = run_sync(method(Question("3 x 8 = ?"), Session(lm)))
-    >>> posterior.mode().text, posterior.confidence
+    >>> posterior.mode().text, round(posterior.confidence, 2)
     ('24', 0.75)
     """
 

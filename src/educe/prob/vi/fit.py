@@ -80,8 +80,8 @@ def fit(
     ...     yield Normal(q["mu"], q["log_sd"].exp()) @ "x"
     >>> start = {"mu": torch.tensor(0.0), "log_sd": torch.tensor(0.0)}
     >>> posterior = fit(elbo(model(), guide), start, steps=400, n=20)
-    >>> round(float(posterior.expect(lambda draw: draw["x"])), 1), posterior.evidence_kind.value
-    (1.0, 'lower bound')
+    >>> abs(float(posterior.expect(lambda draw: draw["x"])) - 1) < 0.2, posterior.evidence_kind.value
+    (True, 'lower bound')
     """
     if steps < 0 or draws < 1:
         raise UsageError(f"steps={steps}, draws={draws} is out of range. Give steps >= 0 and draws >= 1.")
