@@ -238,7 +238,6 @@ def _stage(
 def write_card(
     file: Path,
     *,
-    name: str,
     sizes: Mapping[str, Any],
     seed: int,
     stages: Sequence[Mapping[str, Any]],
@@ -248,7 +247,6 @@ def write_card(
     table: Sequence[Row],
     judges: Mapping[str, Sequence[Row]],
     minutes: Mapping[str, float],
-    threads: int,
 ) -> None:
     """Write the card."""
     defaults = [row for row in table if row["default"]]
@@ -266,7 +264,7 @@ def write_card(
     accuracy += ["coverage@4", "coverage@16", "coverage@64", "tokens"]
     judge = ["family", "base", "AUROC", "ECE", "Brier"]
     lines = [
-        f"# {name}",
+        "# abacus",
         "",
         f"A decoder of the Llama architecture with {sizes['parameters']:,} parameters ({sizes['layers']} layers, width "
         f"{sizes['width']}), trained from scratch on the procedural tasks of `educe.tasks`. It reasons one step a line "
@@ -276,10 +274,10 @@ def write_card(
         "",
         "## Training",
         "",
-        f"Seed {seed}; {threads} thread(s); {minutes['pretraining']:.1f} minutes of wall time for pretraining and "
+        f"Seed {seed}; one thread; {minutes['pretraining']:.1f} minutes of wall time for pretraining and "
         f"{minutes['judges']:.1f} for the judges; load of the machine at the end {load:.1f}; {platform.machine()}, "
         f"torch {torch.__version__}. "
-        "The same seed gives the same weights on the same machine with the same number of threads.",
+        "The same seed gives the same weights on the same machine.",
         "",
         *described,
         "The loss is per token of the solutions; examples are drawn afresh from the training split.",

@@ -34,22 +34,3 @@ def real_model():
     if path is None:
         pytest.fail(f"the model is not in {settings.cache_dir()}: run `make model`")
     return path
-
-
-# Seen failing in the last whole run on a loaded machine and not understood yet. Each must be mended, none forgotten.
-OPEN = (
-    "test_scheduler.py::test_soak",
-    "test_marginal_model.py::test_training_on_an_energy[one step]",
-    "test_reference.py::test_means_and_deviations_are_those_of_the_reference[hmc-mixture]",
-    "test_store.py::test_limit_on_file_sizes_loses_nothing",
-    "test_train_abacus.py::test_the_script_gives_the_same_model_twice",
-    "test_distributions.py::test_parameters_out_of_range_are_refused",
-    "test_checkers.py::test_options_hold_the_result_once",
-    "test_checkers.py::test_expressions_have_the_value_that_python_gives",
-)
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if any(name in item.nodeid for name in OPEN):
-            item.add_marker(pytest.mark.xfail(reason="known to fail, cause open", strict=False))

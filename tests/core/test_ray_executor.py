@@ -161,6 +161,25 @@ async def test_units_of_killed_workers(cluster: str, units: ModuleType, tmp_path
             await collect(ex.map(units.die_until, [(str(tmp_path), 2, 100)]))
 
 
+async def test_a_head_that_is_busy_at_first(cluster: str, units: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    monkeypatch.setattr("educe.core.ray_executor.RETRY_SECONDS", (0.0, 0.0))
+    real, failures = ray.init, [ConnectionAbortedError("Initialization failure from server")] * 2
+
+    def init(*args: Any, **kwargs: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(ray, "init", init)
+    async with RayExecutor(cluster) as ex:
+        assert await collect(ex.map(units.square, [3])) == [(0, 9)]
+    failures += [ConnectionAbortedError("Initialization failure from server")] * 3
+    with pytest.raises(BackendError, match="No Ray cluster answers"):
+        await RayExecutor(cluster).__aenter__()
+
+
 async def test_nobody_answers() -> None:
     with pytest.raises(BackendError, match=r"No Ray cluster answers at ray://127\.0\.0\.1:9"):
         await RayExecutor("ray://127.0.0.1:9").__aenter__()

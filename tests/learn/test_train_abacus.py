@@ -14,18 +14,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "train_abacus.py"
 
 
 def train(out, work):
-    command = [
-        sys.executable,
-        str(SCRIPT),
-        "--size",
-        "small",
-        "--share",
-        "0.004",
-        "--out",
-        str(out),
-        "--work",
-        str(work),
-    ]
+    command = [sys.executable, str(SCRIPT), "--share", "0.004", "--out", str(out), "--work", str(work)]
     done = subprocess.run(
         command,
         capture_output=True,

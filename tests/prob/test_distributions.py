@@ -83,6 +83,7 @@ def test_parameters_out_of_range_are_refused():
         lambda: Normal(0.0, -1.0), lambda: Normal(0.0, math.nan), lambda: Bernoulli(1.2), lambda: Gamma(0.0),
         lambda: Categorical([0.5, 0.6]), lambda: Finite({}), lambda: Finite({"a": -1}), lambda: Finite({"a": math.nan}),
         lambda: Finite([([], 1)]), lambda: Dirichlet(1.0), lambda: Beta(1.0, 0.0), lambda: Poisson(0.0),
+        lambda: Normal(torch.tensor(0.0), torch.tensor(-1.0)).sample(),
     ):  # fmt: skip
         with pytest.raises(UsageError):
             make()

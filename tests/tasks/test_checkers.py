@@ -95,7 +95,8 @@ def test_options_hold_the_result_once():
             result = problem.choices["ABCD".index(problem.answer)]
             assert len(set(problem.choices)) == 4
             if problem.steps:
-                assert problem.steps[-1].endswith(f"= {result}")
+                assert problem.steps[-2].endswith(f"= {result}")
+                assert problem.steps[-1] == f"So {result} is {problem.answer}."
 
 
 def test_facts_are_a_function_of_their_question():

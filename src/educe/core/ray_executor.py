@@ -31,6 +31,8 @@ from educe.core.executor import Executor
 
 __all__ = ["RayExecutor"]
 
+RETRY_SECONDS = (1.0, 4.0)
+
 
 def _ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -80,10 +82,7 @@ class RayExecutor(Executor):
         ray = _ray()
         try:
             await self._knock()
-            connect = functools.partial(
-                ray.init, self.address, allow_multiple=True, log_to_driver=False, logging_level=logging.CRITICAL
-            )
-            self._connection = await asyncio.to_thread(connect)
+            self._connection = await self._connect()
         except (OSError, TimeoutError, RuntimeError, ray.exceptions.RayError) as error:
             await self.aclose()
             raise BackendError(
@@ -99,6 +98,18 @@ class RayExecutor(Executor):
         _, writer = await asyncio.wait_for(opening, CONNECT_SECONDS)
         writer.close()
         await writer.wait_closed()
+
+    async def _connect(self) -> Any:
+        """Connect, again when the head was too busy to start the process that serves this client."""
+        connect = functools.partial(
+            _ray().init, self.address, allow_multiple=True, log_to_driver=False, logging_level=logging.CRITICAL
+        )
+        for delay in RETRY_SECONDS:
+            try:
+                return await asyncio.to_thread(connect)
+            except ConnectionAbortedError:
+                await asyncio.sleep(delay)
+        return await asyncio.to_thread(connect)
 
     def _check(self, fn: Callable[[Any], Any]) -> None:
         super()._check(fn)

@@ -1,6 +1,6 @@
 """`load`: one name, any model.
 
-abacus, abacus-small               our own small reasoners, which ship with the package
+abacus                             our own small reasoner, which ships with the package
 smollm2-135m                       a model of the zoo, fetched on first use
 path/to/model.gguf, path/to/dir    a model file or a safetensors folder, run by our engine
 hf:ORG/NAME, hf:path               transformers

@@ -8,7 +8,6 @@ __all__ = ["PACKAGED", "packaged_folder"]
 
 PACKAGED = {
     "abacus": "A small reasoner on procedural step-by-step tasks, trained from scratch by this project.",
-    "abacus-small": "The same tasks and training for a model of an eighth of the size.",
 }
 
 

@@ -163,13 +163,12 @@ class AnyOrderARM(Dist):
             with torch.no_grad():
                 x = self._draw(batch, {}, rng)
             if loss == "one step":
-                place = torch.randint(self.variables, (batch,), generator=rng)
-                known = torch.arange(self.variables) < place[:, None]
-                logs = self.conditionals(x, known)[torch.arange(batch), place, x[torch.arange(batch), place]]
-                total = self.variables * logs
+                # Two places, drawn apart: one estimate in both factors of the gradient would bias it.
+                total, value = self._one_step(x, rng), self._one_step(x, rng).detach()
             else:
                 total = self.log_chain(x, gradient=True)
-            gap = total - log_weight(x).to(total.dtype)
+                value = total
+            gap = value - log_weight(x).to(value.dtype)
             if loss == "trajectory balance":
                 objective = (gap + log_z).square().mean()
             else:
@@ -181,6 +180,12 @@ class AnyOrderARM(Dist):
             schedule.step()
             self.curve.append(float(gap.detach().mean()))
         return self
+
+    def _one_step(self, x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        """Estimate log-probabilities from one step of each vector, in the natural order."""
+        row, place = torch.arange(len(x)), torch.randint(self.variables, (len(x),), generator=rng)
+        known = torch.arange(self.variables) < place[:, None]
+        return self.variables * self.conditionals(x, known)[row, place, x[row, place]]
 
     def _draw(self, n: int, given: Mapping[int, int], rng: torch.Generator, order: Any = None) -> torch.Tensor:
         x = torch.zeros(n, self.variables, dtype=torch.int64)
