@@ -105,6 +105,7 @@ def counted(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 # --- drafts ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("right", [0, 1, 3])
 def test_drafts_change_the_number_of_passes_alone(engine, monkeypatch, temperature: float, right: int) -> None:
@@ -121,6 +122,7 @@ def test_drafts_change_the_number_of_passes_alone(engine, monkeypatch, temperatu
     assert len(passes) <= -(-len(row.tokens) // (1 + right)) + 2
 
 
+@pytest.mark.slow
 def test_lookup_is_lossless_in_a_batch(engine) -> None:
     for sampling in (Sampling(max_tokens=60, temperature=0.3), Sampling(max_tokens=60, temperature=0, stop=("at",))):
         rows, drafted = drawn(engine(draft=PromptLookup(shortest=1)), PROMPT, range(7), sampling)
@@ -173,6 +175,7 @@ def masked_logprobs(folder: Path, tokens: list[int], window: int, sinks: int, fu
     return logits[:-1].log_softmax(-1).gather(-1, torch.tensor(tokens[1:])[:, None])[:, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("full", [frozenset(), frozenset({1})])
 def test_a_window_equals_a_masked_pass(engine, tiny_folder: Path, full: frozenset[int]) -> None:
     policy = SlidingWindow(window=20, sinks=3, full_layers=full)

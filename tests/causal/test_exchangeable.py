@@ -63,6 +63,7 @@ def test_layers_are_the_lengths_of_longest_paths_to_a_sink():
     assert edges.dag == dag
 
 
+@pytest.mark.slow
 def test_binary_data_of_many_environments():
     """12 data sets; at the 0.93 measured elsewhere fewer than 5 right has chance 3e-7, a guess among 25 graphs 1e-4."""
     right = 0
@@ -74,6 +75,7 @@ def test_binary_data_of_many_environments():
     assert right >= 5
 
 
+@pytest.mark.slow
 def test_accuracy_on_the_pair_benchmark_beats_chance_by_far():
     """30 data sets: more than 17 right has chance 7e-4 for guesses at 1/3; the paper's rate is 0.87."""
     right = 0

@@ -41,6 +41,7 @@ def test_combs_agree_with_the_model_that_knows_what_is_hidden():
     assert min(verdicts.values()) > 20
 
 
+@pytest.mark.slow
 def test_nested_combs_agree_with_the_model_that_knows_what_is_hidden():
     kinds = {Comb: 0, NestedCombs: 0, Refusal: 0}
     for seed in range(150):

@@ -26,6 +26,7 @@ ASKED = ("bench", "--lm", "fake:The answer is yes.", "--tasks", "claims", "--met
          "--problems", "6")  # fmt: skip
 
 
+@pytest.mark.slow
 def test_table_files_and_auto(run, tmp_path):
     pytest.importorskip("matplotlib")
     page, rows = tmp_path / "b.html", tmp_path / "b.csv"

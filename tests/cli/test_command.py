@@ -203,6 +203,7 @@ def test_bad_batches(educe, tmp_path, content):
     assert code == 2 and out == "" and err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_papers_read_methods_models_doctor(educe):
     code, out, _ = educe("papers")
     assert code == 0 and "60 papers" in out and "rpc" in out
@@ -222,6 +223,7 @@ def test_papers_read_methods_models_doctor(educe):
     assert {row["state"] for row in json.loads(educe("doctor", "--json")[1])} <= {"ok", "note"}
 
 
+@pytest.mark.slow
 def test_doctor_finds_a_folder_that_cannot_be_written(educe, tmp_path, monkeypatch):
     blocker = tmp_path / "file"
     blocker.write_text("in the way")

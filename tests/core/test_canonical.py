@@ -81,6 +81,7 @@ def test_hashes_are_equal_exactly_for_equal_contents(a: Any, b: Any) -> None:
     assert (content_hash(a) == content_hash(b)) == same(a, b)
 
 
+@pytest.mark.slow
 @given(st.lists(values, max_size=3), st.lists(values, max_size=3))
 def test_boundaries_of_parts_count(a: list[Any], b: list[Any]) -> None:
     assert content_hash(a, b) != content_hash(a + b)
@@ -154,6 +155,7 @@ def test_refuses_what_contains_itself() -> None:
         canonical_json(loop)
 
 
+@pytest.mark.slow
 def test_hash_is_the_same_in_every_process() -> None:
     """The order of a set of texts changes with the hash seed of the process; the content hash must not."""
     script = (

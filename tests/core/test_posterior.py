@@ -135,6 +135,7 @@ def test_merge_survives_a_side_without_mass():
     assert merged.log_evidence == pytest.approx(math.log(0.25))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batched", [False, True])
 def test_resample_is_unbiased(batched):
     weights = torch.tensor([0.5, 0.3, 0.15, 0.05]).double()

@@ -64,6 +64,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 # What is put is what is got.
 
 
+@pytest.mark.slow
 @no_deadline
 @given(json_values, json_values, seeds, ledgers, st.none() | texts, st.floats(0, 1e9))
 def test_round_trip(
@@ -118,6 +119,7 @@ def test_get_of_what_is_not_there(store: Store) -> None:
 # What replaces what.
 
 
+@pytest.mark.slow
 @no_deadline
 @given(st.lists(st.tuples(st.sampled_from(["done", "partial", "failed"]), st.integers()), min_size=1, max_size=6))
 def test_done_stays_before_partial_before_failed(writes: list[tuple[str, int]]) -> None:
@@ -138,6 +140,7 @@ def test_done_stays_before_partial_before_failed(writes: list[tuple[str, int]]) 
 # Iteration.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [1, 3, 256])
 @pytest.mark.parametrize(
     ("kind", "method", "limit"),

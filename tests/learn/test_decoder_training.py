@@ -73,6 +73,7 @@ def test_targets_are_the_solutions_one_place_early():
     assert targets.tolist() == [[-100, 9, 10, -100]] * 2
 
 
+@pytest.mark.slow
 def test_the_loss_falls_to_the_entropy_of_the_data():
     decoder = Decoder(TINY)
     curve = pretrain_decoder(decoder, draw, Pretraining(steps=400, batch=16, warmup=20, learning_rate=1e-2))

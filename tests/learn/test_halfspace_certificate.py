@@ -27,6 +27,7 @@ def tilted(angle):
     return np.array([math.cos(angle), math.sin(angle), 0, 0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", ["normal", "uniform", "laplace", "t5"])
 @pytest.mark.parametrize("angle", [0.0, 0.02, 0.05, 0.1, 0.3, 1.0])
 def test_what_is_certified_holds(law, angle):

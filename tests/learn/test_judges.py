@@ -48,6 +48,7 @@ def shares(rollouts):
     return {word: np.mean([rollout.right for rollout in rollouts if rollout.text.startswith(word)]) for word in RATES}
 
 
+@pytest.mark.slow
 def test_self_evaluation_learns_the_rates(world):
     tokenizer, decoder, rollouts, draw = world
     curve = train_self_eval(
@@ -62,6 +63,7 @@ def test_self_evaluation_learns_the_rates(world):
         assert float((logits[yes] - logits[no]).sigmoid()) == pytest.approx(rate, abs=0.12)
 
 
+@pytest.mark.slow
 def test_the_head_learns_the_rates_at_every_step(world):
     tokenizer, decoder, rollouts, _ = world
     before = [weight.clone() for weight in decoder.parameters()]

@@ -44,6 +44,7 @@ def row_difference(engine: Engine, model: torch.nn.Module, prompt: str, row: Com
 # --- the tiny model: every check of correctness, fast ---
 
 
+@pytest.mark.slow
 def test_greedy_rows_equal_those_of_transformers(tiny: Engine, tiny_reference: SimpleNamespace) -> None:
     row = tiny.sample_sync(PROMPT, max_tokens=100, temperature=0)[0]
     before = tiny.tokenizer.encode(PROMPT)
@@ -54,6 +55,7 @@ def test_greedy_rows_equal_those_of_transformers(tiny: Engine, tiny_reference: S
     assert row.sampling_logprobs == (0.0,) * len(row.tokens)
 
 
+@pytest.mark.slow
 def test_logprobs_of_sampled_rows_equal_those_of_transformers(tiny: Engine, tiny_reference: SimpleNamespace) -> None:
     for row in tiny.sample_sync(PROMPT, n=9, max_tokens=150, seed=5):
         assert row_difference(tiny, tiny_reference.model, PROMPT, row) < 1e-4
@@ -194,6 +196,7 @@ def test_chunks_add_up(tiny: Engine) -> None:
         assert len(chunk.tokens) == len(chunk.logprobs or ()) == len(chunk.offsets) == chunk.sampled_tokens
 
 
+@pytest.mark.slow
 def test_an_ended_row_has_its_end_token_after_its_text(tiny: Engine) -> None:
     rows = tiny.sample_sync(PROMPT, n=64, max_tokens=300, seed=2)
     ended = [row for row in rows if row.finish == "stop"]
@@ -398,6 +401,7 @@ LAWS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", LAWS, ids=repr)
 def test_frequencies_follow_the_law(sampling: Sampling) -> None:
     """By Hoeffding, 40,000 draws stray by 0.0153 with probability 2 exp(-2 n 0.0153**2) < 2e-8 per token."""

@@ -164,6 +164,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", WRONG)
 def test_a_forged_file_is_refused_without_much_memory(what: str, tmp_path: Path) -> None:
     path = tmp_path / "forged.gguf"
@@ -192,6 +193,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
             GGUFFile(path)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8),

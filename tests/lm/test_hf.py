@@ -112,6 +112,7 @@ def direct(lm: TransformersModel, tokens: list[int]) -> torch.Tensor:
 # Drawing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prompt", ["the sum of two", "😀 Grüße", CHAT])
 async def test_greedy_is_that_of_generate(lm: TransformersModel, prompt: Any) -> None:
     (row,) = await lm.sample(prompt, temperature=0, max_tokens=40)
@@ -123,6 +124,7 @@ async def test_greedy_is_that_of_generate(lm: TransformersModel, prompt: Any) ->
     torch.testing.assert_close(torch.tensor(row.logprobs), direct(lm, [*tokens, *row.tokens])[len(tokens) - 1 :])
 
 
+@pytest.mark.slow
 async def test_rows_do_not_depend_on_their_neighbours(folder: Path) -> None:
     """In float64, where rounding moves a cumulative probability by 1e-15: false alarms below 1e-9."""
     seeds = [3, 1, 4, 1, 5, 9, 2, 6]
@@ -451,6 +453,7 @@ async def test_tokenizer_that_changes_the_text() -> None:
 # Other architectures and formats
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gemma3", "mamba"])
 async def test_windows_and_recurrent_states(kind: str, tmp_path: Path) -> None:
     """A window shorter than the prompt, and a cache that only takes one token at a time."""

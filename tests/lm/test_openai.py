@@ -397,6 +397,7 @@ def test_events_are_read(stream: bytes, data: list[str]) -> None:
     assert [found.data for found in reader.feed(stream) + reader.close()] == data
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(max_size=8)), st.sampled_from(["\n", "\r", "\r\n"]), st.data())
 @settings(max_examples=150, deadline=None)
 def test_events_do_not_depend_on_where_the_stream_is_cut(texts: list[str], end: str, data: st.DataObject) -> None:
@@ -906,6 +907,7 @@ async def test_score_refused() -> None:
                 await lm.score("The sum", [" is", ""])
 
 
+@pytest.mark.slow
 async def test_embeddings_are_in_order_and_of_unit_length() -> None:
     def respond(asked: Any, reply: Any) -> None:
         texts = asked.body["input"]

@@ -156,6 +156,7 @@ def test_ordinary_text_never_becomes_a_control_token(parts: list[str], tiny_toke
     assert tiny_tokenizer.decode(tokens) == text
 
 
+@pytest.mark.slow
 @given(text=st.text(max_size=40))
 @settings(deadline=None, max_examples=200)
 def test_a_text_comes_back(text: str, tiny_tokenizer: Tokenizer) -> None:

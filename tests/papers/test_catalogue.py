@@ -49,6 +49,7 @@ def test_a_paper_that_runs_has_its_api_and_its_committed_result(card):
     assert (ROOT / "results" / f"{card.slug}.svg").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.slug)
 def test_a_paper_holds_no_method(card):
     tree = ast.parse((ROOT / "src" / (card.module.replace(".", "/") + ".py")).read_text())
@@ -64,6 +65,7 @@ def test_topics_select_and_mistyped_ones_are_named():
         find_card("rcp")
 
 
+@pytest.mark.slow
 def test_the_readme_table_is_current():
     run = subprocess.run(
         [sys.executable, ROOT / "scripts" / "readme_table.py", "--check"], capture_output=True, text=True, check=False

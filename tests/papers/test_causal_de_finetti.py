@@ -5,10 +5,13 @@ import sys
 import time
 import xml.etree.ElementTree as ElementTree
 
+import pytest
+
 from educe.core import Scale
 from educe.papers.causal_de_finetti import run
 
 
+@pytest.mark.slow
 def test_a_smoke_run_is_complete():
     run(Scale.SMOKE)
     start = time.thread_time()
@@ -31,6 +34,7 @@ def test_without_its_peers_the_run_says_so_and_claims_nothing(monkeypatch):
     assert [baseline.name.split(",")[0] for baseline in report.baselines][1:] == ["random choice"]
 
 
+@pytest.mark.slow
 def test_the_seed_decides():
     one, two, other = run(Scale.SMOKE, 3), run(Scale.SMOKE, 3), run(Scale.SMOKE, 4)
     assert one.checks == two.checks and one.figures == two.figures != other.figures

@@ -4,12 +4,15 @@ import importlib
 import json
 from pathlib import Path
 
+import pytest
+
 from educe.core import Scale
 from educe.papers.compositional_partial_correlation import card, run
 
 RESULT = Path(__file__).parents[2] / "results" / "compositional-partial-correlation.json"
 
 
+@pytest.mark.slow
 def test_the_report_is_complete_and_repeats():
     report = run(Scale.SMOKE, seed=1)
     shown = report.to_json()

@@ -6,6 +6,7 @@ from educe.core import Scale
 from educe.papers.denotational_validation import run
 
 
+@pytest.mark.slow
 def test_the_smallest_run_is_complete_and_exact():
     pytest.importorskip("matplotlib")
     report = run(Scale.SMOKE)

@@ -6,6 +6,7 @@ from educe.core import Scale
 from educe.papers.halfspace_tester import run
 
 
+@pytest.mark.slow
 def test_the_smallest_run_is_complete_and_never_accepts_a_wrong_halfspace():
     pytest.importorskip("sklearn")
     pytest.importorskip("matplotlib")

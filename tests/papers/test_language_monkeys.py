@@ -16,6 +16,7 @@ def report():
     return run(Scale.SMOKE)
 
 
+@pytest.mark.slow
 def test_a_smoke_run_is_complete(report):
     assert len(report.checks) == 5 and len(report.controls) == 2 and len(report.baselines) >= 8
     (figure,) = report.figures.values()

@@ -38,6 +38,7 @@ def report(problems):
     return run(Scale.SMOKE, lm=TabularLM(law), tasks=problems)
 
 
+@pytest.mark.slow
 def test_a_smoke_run_is_complete(report):
     assert len(report.checks) == 6 and len(report.controls) == 2 and len(report.baselines) == 5
     (figure,) = report.figures.values()

@@ -14,6 +14,7 @@ from educe.papers.rpc import run
 from educe.tasks import make
 
 
+@pytest.mark.slow
 def test_a_smoke_run_is_complete():
     start = time.thread_time()
     report = run(Scale.SMOKE)
@@ -31,6 +32,7 @@ def test_the_seed_decides():
     assert one.checks == two.checks and one.figures == two.figures != other.figures
 
 
+@pytest.mark.slow
 def test_it_runs_on_a_model_of_ones_own():
     answers = {problem.text: problem.solution for problem in make("chain_arithmetic", 8, "test", 1)}
 

@@ -4,6 +4,8 @@ import json
 import time
 import xml.etree.ElementTree as ElementTree
 
+import pytest
+
 from educe.core import Scale
 from educe.papers.string_diagram_surgery import run
 
@@ -23,6 +25,7 @@ def test_a_smoke_run_is_complete():
     assert stored["slug"] == "string-diagram-surgery" and stored["tables"]["random models"]
 
 
+@pytest.mark.slow
 def test_the_seed_decides():
     one, two, other = run(Scale.SMOKE, 3), run(Scale.SMOKE, 3), run(Scale.SMOKE, 4)
     assert one.checks == two.checks and one.figures == two.figures

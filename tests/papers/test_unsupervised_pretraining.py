@@ -8,6 +8,7 @@ from educe.core import Scale
 from educe.papers.unsupervised_pretraining import run
 
 
+@pytest.mark.slow
 def test_the_smallest_run_is_complete_and_its_controls_hold():
     pytest.importorskip("sklearn")
     pytest.importorskip("matplotlib")

@@ -53,6 +53,7 @@ def chains(kind, m=4, n=101):
     return x
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "rough", "slow", "ties", "heavy", "apart"])
 @pytest.mark.parametrize("n", [40, 101, 500])
 def test_numbers_are_those_of_arviz(arviz, kind, n):

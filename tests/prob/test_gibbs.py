@@ -61,6 +61,7 @@ def test_a_chain_of_spins():
     assert abs(found - exact) < 6 * 0.5 / 300**0.5
 
 
+@pytest.mark.slow
 def test_real_draws_move_by_another_kernel_and_varying_structure_is_refused():
     @program
     def mixed():

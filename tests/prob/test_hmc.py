@@ -52,6 +52,7 @@ def mixed_supports():
     yield factor(-(high - low).square() + parts[0])
 
 
+@pytest.mark.slow
 def test_the_traced_density_is_the_sum_of_scalar_ones():
     where = run_sync(layout(mixed_supports()))
     assert where.size == 1 + 1 + 2 + 1 + 1

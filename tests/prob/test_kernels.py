@@ -187,6 +187,7 @@ def test_five_conjugate_families(algorithm):
     assert max(posterior.details["r_hat"].values()) < 1.05
 
 
+@pytest.mark.slow
 def test_warm_up_reaches_the_acceptance_asked_for():
     for algorithm, wanted in (
         (hmc(64, 100, 300), 0.8),
@@ -196,6 +197,7 @@ def test_warm_up_reaches_the_acceptance_asked_for():
         assert abs(run(banana(), algorithm, seed=0).details["acceptance"] - wanted) < 0.07
 
 
+@pytest.mark.slow
 def test_elliptical_slice_agrees_with_the_closed_form_and_refuses_other_priors():
     @program
     def regression():

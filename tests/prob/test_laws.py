@@ -61,12 +61,14 @@ def test_the_measure_of_a_model_is_exact():
     assert laws.exact(finite_models.sprinkler()) == {True: F(1, 5) * F(9, 10), False: F(4, 5) * (F(9, 20) + F(1, 20))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("when", [None, ess_below(F(9, 10)), lambda weights: False])
 def test_smc_is_valid(scheme, when):
     assert laws.check(smc(2, scheme, when=when)).valid
 
 
+@pytest.mark.slow
 def test_smc_is_valid_with_three_particles_and_longer_batches():
     assert laws.check(
         smc(3), {"sprinkler": finite_models.sprinkler, "variable length": finite_models.variable_length}
@@ -74,11 +76,13 @@ def test_smc_is_valid_with_three_particles_and_longer_batches():
     assert laws.check(smc(2, every=2)).valid
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", [importance(1), importance(2), mh(1, starts=1), mh(2, starts=1)])
 def test_importance_and_metropolis_hastings_are_valid(algorithm):
     assert laws.check(algorithm).valid
 
 
+@pytest.mark.slow
 def test_particle_gibbs_is_valid():
     assert laws.check(particle_gibbs(2, 1, starts=1)).valid
 
@@ -100,6 +104,7 @@ def test_particle_independent_metropolis_hastings_is_valid():
     assert laws.check(pimh(2, 1), {"one step": one_step, "short": short}).valid
 
 
+@pytest.mark.slow
 def test_pimh_is_valid_on_every_model_once_its_filter_is_condensed():
     """The kernel looks at outcomes of whole filters only, so their law may be drawn at once."""
     for make in laws.MODELS.values():
@@ -153,6 +158,7 @@ def short():
     return "short"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mutant_is_refuted_with_a_counter_example(name):
     refuted(laws.check(MUTANTS[name]))

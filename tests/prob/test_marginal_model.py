@@ -136,6 +136,7 @@ def test_training_on_an_energy(loss):
     assert gap < 0.05
 
 
+@pytest.mark.slow
 def test_the_gradient_from_one_step_is_that_of_whole_trajectories_with_more_noise():
     # At rest this estimator does not converge, so its gradient is looked at instead, on average over many samples.
     model = Ising(2, 0.2, 0.3)

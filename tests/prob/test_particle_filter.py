@@ -66,6 +66,7 @@ def test_the_evidence_is_unbiased():
     assert fmean(map(math.log, ratios)) < 0
 
 
+@pytest.mark.slow
 def test_both_engines_agree():
     model = linear_gaussian(None, SEEN)
     vector = [run(model, particle_filter(400, when=1.0), seed=s).log_evidence for s in range(8)]
@@ -74,6 +75,7 @@ def test_both_engines_agree():
     assert abs(fmean(vector) - fmean(coroutine)) < 6 * error
 
 
+@pytest.mark.slow
 def test_states_of_several_parts_proposals_counts_and_twists():
     @steps
     def model(state, seen):

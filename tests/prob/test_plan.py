@@ -33,6 +33,7 @@ def build(script):
     return function
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(program)
 def test_values_and_gradients_are_those_of_the_graph(script):

@@ -89,6 +89,7 @@ CLOSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLOSED)
 @pytest.mark.parametrize("algorithm", [importance(200), smc(200, when=ess_below(0.7))], ids=lambda a: a.name)
 def test_conjugate_evidence_is_unbiased_and_the_mean_right(name, algorithm):

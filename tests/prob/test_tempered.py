@@ -27,6 +27,7 @@ LOG_GAMMA = sum(stats.nbinom(2 + n, (1 + t) / (2 + t)).logpmf(k) for t, (n, k) i
 LOG_NORMAL = stats.multivariate_normal([1.0] * 3, torch.eye(3).numpy() + 4).logpdf([0.5, 1.5, 2.5])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "evidence"), [(gamma_poisson, LOG_GAMMA), (normal, LOG_NORMAL)])
 def test_the_evidence_is_unbiased(make, evidence):
     runs = [run(make(), tempered(300, 3), seed=seed) for seed in range(6)]
@@ -36,6 +37,7 @@ def test_the_evidence_is_unbiased(make, evidence):
     assert runs[0].details["powers"][-1] == 1.0
 
 
+@pytest.mark.slow
 def test_two_far_modes_keep_their_shares():
     @program
     def two():

@@ -158,6 +158,7 @@ def test_marginal_with_the_exact_conditional_is_exact():
     assert float(E(gap).samples(n=50).max()) < 1e-10
 
 
+@pytest.mark.slow
 def test_hierarchical_bounds_tighten():
     here = at(0.7, -0.8)
     bounds = [
@@ -320,6 +321,7 @@ def test_rows_by_vmap_and_by_broadcasting_have_one_value_and_gradient():
     assert E(elbo(rows_model, lambda row: rows_guide(here, row)), broadcast=True).samples(rows=(x,)).shape == (1, 4)
 
 
+@pytest.mark.slow
 def test_fit_finds_the_posterior_and_says_what_the_bound_is():
     posterior = fit(elbo(model(), guide), at(0.0, 0.0), steps=600, n=16, draws=4_000, seed=1)
     assert posterior.evidence_kind is EvidenceKind.LOWER_BOUND
@@ -356,6 +358,7 @@ def test_a_users_objective_is_one_function():
     assert posterior.log_evidence < EVIDENCE + 0.01
 
 
+@pytest.mark.slow
 def test_a_guide_with_strategies_still_runs_under_other_algorithms():
     @program
     def chosen():

@@ -53,6 +53,7 @@ def bank_for(method, seeds):
     return bank.with_scores("worth", [[worth(QUESTION, text) for text in texts] for texts in bank.texts])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["anneal", "constant"])
 @pytest.mark.parametrize("rounds", ["sequential", "doubling"])
 @pytest.mark.parametrize("threshold", [0.0, 0.55, 0.7, 1.5])

@@ -46,6 +46,7 @@ def store(tmp_path):
 GRID = Grid(("best-of-n", "resample-until-accepted"), TASKS, "fake:x", Budget(samples=8), problems=12, seeds=2)
 
 
+@pytest.mark.slow
 async def test_rows_are_complete_paired_and_resumable(store: Store) -> None:
     lm = knowing(0.6)
     rows = await run(GRID, lm, store)
@@ -61,6 +62,7 @@ async def test_rows_are_complete_paired_and_resumable(store: Store) -> None:
     assert len(lm.prompts) == asked
 
 
+@pytest.mark.slow
 async def test_a_killed_grid_goes_on(store: Store) -> None:
     lm = knowing(0.6)
     async with InProcess() as executor:
@@ -78,6 +80,7 @@ async def test_a_killed_grid_goes_on(store: Store) -> None:
     assert before < len(lm.prompts) <= len(fresh.prompts) + 64  # what was in flight at the end is asked for again
 
 
+@pytest.mark.slow
 async def test_the_table_says_what_the_model_does(store: Store) -> None:
     rows = await run(GRID, knowing(1.0), store)
     summary = summarize(GRID, rows)
@@ -102,6 +105,7 @@ def table(right: dict[str, list[float]], tokens: dict[str, int]) -> tuple[Grid, 
     return grid, rows
 
 
+@pytest.mark.slow
 def test_the_vote_is_read_off_at_equal_tokens() -> None:
     n = 40
     right = {

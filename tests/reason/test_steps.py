@@ -78,6 +78,7 @@ def law(prompt, text):
     return {"a\n": 0.8 * share, "b\n": 0.8 * (1 - share), "": 0.2} if len(text) < 8 else {"": 1.0}
 
 
+@pytest.mark.slow
 async def test_step_by_step_has_the_law_of_all_at_once():
     lm = TabularLM(law)
     n = 4000

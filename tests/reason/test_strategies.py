@@ -31,7 +31,11 @@ from educe.testing import CHECKS, ConformanceError, check_strategy
 QUESTION = Question("How many legs do three spiders have?")
 
 
-@pytest.mark.parametrize("name", sorted(methods()))
+QUICK = ("best-of-n", "greedy", "self-consistency")
+BATTERY = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in sorted(methods())]
+
+
+@pytest.mark.parametrize("name", BATTERY)
 def test_every_method_passes_the_battery(name):
     cls = methods()[name]
     small = {"n": 6} if "n" in cls.__dataclass_fields__ else {}
@@ -60,6 +64,7 @@ def brute_force_law(scores):
     return wins
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=5))
 def test_the_winner_law_agrees_with_enumeration(scores):
     assert winner_law(scores) == pytest.approx([float(share) for share in brute_force_law(scores)])

@@ -61,6 +61,7 @@ def test_visits_on_a_two_armed_tree_match_a_hand_computation():
         assert root.total == pytest.approx(sum(v * n for v, n in zip(values, visits, strict=True)))
 
 
+@pytest.mark.slow
 def test_one_child_and_one_simulation_is_sampling():
     def table(prompt, text):
         if text.count("\n") < 2:

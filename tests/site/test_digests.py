@@ -107,7 +107,7 @@ def test_consecutive_issues_hold_every_paper_once(quiet):
     assert found == [["0"], ["1", "2"], ["3"]]
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 async def test_who_gets_an_issue(quiet, mailbox, kind):
     add_papers(quiet)
     add_papers(quiet, WEEKLY, 1, "theory", "2610") if WEEKLY.start != ISSUE.start else None
@@ -159,6 +159,7 @@ class Parts(HTMLParser):
                 self.links.append((tag, value))
 
 
+@pytest.mark.slow
 async def test_what_stands_in_a_digest(quiet, mailbox):
     add_papers(quiet, count=30)
     with quiet.database.write(visible=True) as session:
@@ -247,7 +248,7 @@ async def test_a_mail_that_cannot_be_made_does_not_hold_up_the_others(quiet, mai
     assert sorted(mailbox.addresses) == ["b@example.org", "c@example.org"]
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 async def test_many_senders_at_once_send_each_mail_once(quiet, mailbox, kind):
     add_papers(quiet)
     addresses = [f"reader{number}@example.org" for number in range(12)]
@@ -305,6 +306,7 @@ async def test_a_running_site_sends_what_is_due_and_what_was_left(cards_url, tmp
     assert states(site)[("lost@example.org", ISSUE.name)] == "failed"
 
 
+@pytest.mark.slow
 async def test_without_a_server_mails_land_in_the_outbox_and_the_pages_say_so(cards_url, tmp_path, client, app):
     site = app.state.site  # of the fixtures: no mail server
     assert site.config.mail.server is None
@@ -349,7 +351,7 @@ class Killer:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.timeout(600)
 async def test_a_sender_that_is_killed_in_a_digest_loses_and_doubles_nothing(quiet, database_url, mailbox, tmp_path, after,

@@ -89,6 +89,7 @@ async def test_names_of_this_machine_are_served(client, host):
     assert (await client.get("/", headers={"host": host})).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "headers",
     [
@@ -147,6 +148,7 @@ async def test_a_large_body_is_refused_declared_or_not(client):
         assert (await client.post("/ask", headers={"content-length": length})).status_code == 413
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/", "/papers.json", "/nope", "/static/site.css", "/healthz", "/ask", "/v1/models"])
 async def test_protective_headers_stand_on_every_answer(client, path):
     headers = (await client.get(path)).headers

@@ -241,6 +241,7 @@ async def test_requests_are_spaced_also_between_tasks(serve) -> None:
     assert min(gaps) > 0.15
 
 
+@pytest.mark.slow
 async def test_retry_after_is_obeyed_and_bounded(serve, monkeypatch: pytest.MonkeyPatch) -> None:
     server = serve(lambda query, n: (503, {"retry-after": "1"}, b"") if n == 1 else (200, {}, b"[]"))
     async with client() as there:

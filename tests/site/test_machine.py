@@ -60,6 +60,7 @@ async def test_the_atom_feed_is_valid_where_the_specification_is_strict(client):
         assert entry.find(f"{ATOM}author/{ATOM}name").text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/feed.json", "/topic/reasoning/feed.json"])
 async def test_the_json_feed_has_what_version_1_1_demands(client, path):
     answer = await client.get(path)
@@ -77,6 +78,7 @@ async def test_a_topic_feed_holds_that_topic(client):
     assert all("causality" in item["tags"] for item in feed["items"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path", ["/", "/papers.json", "/feed.atom", "/feed.json", "/papers/rpc", "/papers/rpc.json", "/papers/rpc.md",
              "/static/site.css", "/papers/causal-de-finetti/figure.svg", "/search?q=causal"]

@@ -82,6 +82,7 @@ async def test_what_arrives_is_what_was_made(mailbox):
     assert max(map(len, raw.split(b"\r\n"))) <= 998
 
 
+@pytest.mark.slow
 @WITHOUT_TLS
 @pytest.mark.parametrize("security", ["smtps", "smtp+starttls"])
 async def test_tls_and_login(certificate, monkeypatch, security, mailbox):
@@ -184,6 +185,7 @@ def test_a_server_needs_a_sender(sender):
         MailLimits(total=0)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=80) | st.emails())
 @example("a@example.org\nBcc: b@example.org")
 @example("a@example.org ")

@@ -68,6 +68,7 @@ def check(text):
     return checker
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PAGES)
 async def test_a_page_is_whole_and_loads_nothing_from_elsewhere(client, path):
     answer = await client.get(path)
@@ -76,6 +77,7 @@ async def test_a_page_is_whole_and_loads_nothing_from_elsewhere(client, path):
     check(answer.text)
 
 
+@pytest.mark.slow
 async def test_every_link_of_the_main_pages_leads_somewhere(client):
     seen = set()
     for path in PAGES[:9]:
@@ -178,6 +180,7 @@ async def test_foreign_text_in_markdown_makes_no_link_and_no_element(client, imp
     assert "javascript:" not in re.sub(r">[^<]*<", "><", shown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "query", [SCRIPT, '"><img src=x onerror=alert(1)>', "{{ 7*7 }}", "' OR 1=1 --", "\u202e", "a" * 400]
 )
@@ -190,6 +193,7 @@ async def test_a_query_is_shown_as_it_was_typed(client, query):
     assert "<img src=x" not in part.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     ["/papers/..%2f..%2fetc%2fpasswd", "/papers/%2e%2e", "/papers/x%00y", "/papers/RPC", "/papers/rpc%0d%0aSet-Cookie:x",
@@ -205,6 +209,7 @@ async def test_tricks_in_addresses_find_nothing(client, path):
     check(answer.text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path", ["/?cursor=x", "/?by=year", "/?by=day&on=yesterday", "/?by=day&on=2025-13-01", "/papers.json?limit=0",
              "/papers.json?limit=1000000", "/papers.json?cursor=;", "/search?q=" + "a" * 401, "/trending?cursor=1_1_1"]

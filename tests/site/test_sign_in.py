@@ -136,6 +136,7 @@ async def test_allowances_of_networks_domains_and_the_site(app, mailbox):
     await mailbox.expect(12)
 
 
+@pytest.mark.slow
 async def test_refused_requests_store_nothing(client, site):
     for address in (
         "",
@@ -161,6 +162,7 @@ async def test_refused_requests_store_nothing(client, site):
     assert count(site, Mail) == count(site, Person) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["https://elsewhere.example", "//elsewhere.example", "/\\elsewhere.example", "x",
                                   "/a\r\nset-cookie: a=b", "javascript:alert(1)", "/" + "a" * 400])  # fmt: skip
 async def test_signing_in_leads_nowhere_else(client, mailbox, path):
@@ -197,6 +199,7 @@ def stored(site, purpose="sign-in", seconds=3600):
         return make_token(session, site.secret, purpose, number, {}, seconds)
 
 
+@pytest.mark.slow
 async def test_forged_replayed_expired_and_misdirected_tokens(client, site, monkeypatch):
     good = stored(site)
     forged = [

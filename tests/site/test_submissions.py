@@ -131,6 +131,7 @@ async def test_only_who_is_signed_in_submits(client, arxiv):
     assert not arxiv.asked
 
 
+@pytest.mark.slow
 async def test_a_few_a_day_for_each_person(reader):
     codes = [(await reader(f"2611.0000{turn}")).status_code for turn in range(5)]
     assert codes == [303, 303, 303, 429, 429]
@@ -138,6 +139,7 @@ async def test_a_few_a_day_for_each_person(reader):
     assert (await reader("2611.00001")).status_code == 303
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "body", "extra", "code", "said"),
     [
@@ -172,6 +174,7 @@ async def test_arxiv_is_slow(reader, arxiv, monkeypatch):
     assert (await reader("2611.00001")).status_code == 503
 
 
+@pytest.mark.slow
 async def test_requests_keep_their_distance_also_between_processes(reader, app, site, arxiv):
     from educe.site.fetching import PoliteClient
 
@@ -187,6 +190,7 @@ async def test_requests_keep_their_distance_also_between_processes(reader, app, 
     assert min(later - earlier for earlier, later in pairwise(times)) > 0.25
 
 
+@pytest.mark.slow
 async def test_the_queue_is_bounded(reader, app, arxiv, monkeypatch):
     monkeypatch.setattr(submissions, "MOST_WAITING", 1)
     arxiv.wait = 0.5

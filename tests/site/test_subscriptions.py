@@ -180,7 +180,7 @@ async def test_one_click_works_where_every_other_route_demands_the_key(cards_url
         assert subscriptions(site) == []
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def test_subscribing_twice_is_one_subscription(database, kind):
     with database.write() as session:
         session.add(Person(email="a@example.org", confirmed=now()))

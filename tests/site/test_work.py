@@ -197,6 +197,7 @@ async def test_a_question_is_answered_and_keeps_its_address(client, site):
     assert text.count("<li><i>") == 16
 
 
+@pytest.mark.slow
 async def test_a_question_is_stopped_softly(client, site):
     from educe.lm import FakeLM
 
@@ -228,6 +229,7 @@ async def test_a_model_that_fails_is_said_on_the_page(client, site):
     assert "The model is out." in (await client.get(f"/answers/{number}")).text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "words"),
     [

@@ -34,6 +34,7 @@ EXPRESSIONS = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(EXPRESSIONS)
 def test_expressions_have_the_value_that_python_gives(text):

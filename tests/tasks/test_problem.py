@@ -23,6 +23,7 @@ def settings_of_dials():
     return [(name, level) for name in NAMES for level in FAMILIES[name].difficulties]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_splits_share_no_content(name):
     keys = {split: {json.dumps(p.key) for seed in range(3) for p in make(name, 60, split, seed)} for split in SPLITS}
@@ -31,6 +32,7 @@ def test_splits_share_no_content(name):
     assert not keys["dev"] & keys["test"]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(NAMES), st.integers(0, 2**32), st.integers(0, 2**32), st.data())
 def test_no_two_seeds_bring_one_content_into_two_splits(name, seed, other, data):
@@ -65,6 +67,7 @@ def test_shares_of_the_splits():
     assert abs(counts["test"] / 20000 - 0.1) < 6 * 0.0022
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "level"), settings_of_dials())
 def test_every_reference_passes_its_own_checkers(name, level):
     rng = np.random.default_rng(5)

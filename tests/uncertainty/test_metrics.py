@@ -80,6 +80,7 @@ def test_bins_are_those_of_scikit_learn(mass, strategy):
     assert found.accuracy == pytest.approx(truth, abs=0.015 if mass == "equal" else 1e-12)
 
 
+@pytest.mark.slow
 def test_calibration_errors_agree_with_torchmetrics():
     functional = pytest.importorskip("torchmetrics.functional.classification")
     import torch
@@ -124,6 +125,7 @@ def test_selective_accuracy_is_best_first():
     assert ideal.accuracy.tolist() == pytest.approx([1, 1, 2 / 3]) and ideal.area == pytest.approx(1 / 9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
 def test_a_temperature_is_recovered(temperature):
     rng = Seed(6).numpy()

@@ -112,6 +112,7 @@ def test_a_reasoning_without_a_stem_gets_one():
 ITEMS = [MultipleChoice(f"Question {i}?", ("red", "blue"), "AB"[i % 2]) for i in range(12)]
 
 
+@pytest.mark.slow
 def test_modes_are_compared_on_the_same_questions():
     report = compare_modes_sync(TabularLM(law), ITEMS, n_reasonings=40, spellings=UPPER, seed=1)
     direct, cot, marginal = (report.modes[mode] for mode in ("direct", "cot", "marginal"))
@@ -146,6 +147,7 @@ def test_groups_are_those_of_the_definitions():
     assert np.isnan(report.gap)
 
 
+@pytest.mark.slow
 def test_pairing_goes_by_id_and_a_shuffle_is_seen():
     rng = np.random.default_rng(0)
     rows = rng.dirichlet([1, 1], size=12)

@@ -391,6 +391,7 @@ def test_unparsable_answer_equals_only_itself() -> None:
     assert check("E", "A", "choice", CITIES) is Verdict.REFUTED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("digits", ["1" * 1_000_000, "1." + "1" * 100_000, "1" + "0" * 100_000])
 def test_million_digits_neither_hang_nor_raise(digits: str) -> None:
     found = extract(f"The answer is {digits}.", "number")
@@ -592,6 +593,7 @@ def _seconds(text: str, kind: AnswerKind) -> float:
     return time.process_time() - start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", ADVERSARIAL.values(), ids=ADVERSARIAL.keys())
 def test_time_grows_with_the_length_not_with_its_square(piece: str) -> None:
     for prefix in ("", "The answer is "):

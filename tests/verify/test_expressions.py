@@ -110,6 +110,7 @@ def _shared_worker() -> Iterator[None]:
     expressions._CHECKER.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("a", "b", "verdict"), PAIRS)
 def test_verdict_in_both_directions(a: str, b: str, verdict: Verdict) -> None:
     # The clock is generous, since a busy machine must not turn a proof into a time-out.
@@ -120,6 +121,7 @@ def test_verdict_in_both_directions(a: str, b: str, verdict: Verdict) -> None:
 COEFFICIENTS = st.integers(-9, 9)
 
 
+@pytest.mark.slow
 @given(COEFFICIENTS, COEFFICIENTS, COEFFICIENTS)
 def test_products_of_binomials_equal_their_expansion(a: int, b: int, c: int) -> None:
     product = f"(x+({a}))(x+({b}))"
@@ -133,6 +135,7 @@ def test_spelling_is_idempotent(text: str) -> None:
     assert canonical(key, "expression") == key
 
 
+@pytest.mark.slow
 def test_tower_of_powers_never_hangs() -> None:
     before = time.monotonic()
     assert check(r"9^{9^{9^9}}", "x", "expression", seconds=0.3) is LIMIT_HIT
@@ -143,6 +146,7 @@ def test_tower_of_powers_never_hangs() -> None:
     assert equivalent("x+1", "1+x", "expression", seconds=20)
 
 
+@pytest.mark.slow
 def test_start_of_the_worker_is_not_charged_to_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "slow_start.py"
     script.write_text(
@@ -168,6 +172,7 @@ def test_worker_that_does_not_start_is_an_error(code: str, tmp_path: Path, monke
     assert checker._worker is None
 
 
+@pytest.mark.slow
 def test_crashed_worker_is_replaced() -> None:
     checker = expressions._CHECKER
     assert checker.check("2x", "x+x", 20) == "proved"
@@ -187,6 +192,7 @@ def test_crashed_worker_is_replaced() -> None:
     assert checker.check("2x", "x+x", 20) == "proved"
 
 
+@pytest.mark.slow
 def test_interrupted_wait_leaves_no_stale_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     checker = expressions._CHECKER
     assert checker.check("2x", "x+x", 20) == "proved"
@@ -258,6 +264,7 @@ def test_classes_of_expressions() -> None:
     assert group(["x+1", "y", "1+x", "y"], "expression", seconds=20) == [0, 1, 0, 1]
 
 
+@pytest.mark.slow
 def test_expression_that_never_ends_costs_its_time_twice_whatever_the_number_of_answers() -> None:
     answers = [*(f"x+{number}" for number in range(1, 10)), r"9^{9^{9^9}}", "x"]
     before = time.monotonic()
@@ -266,6 +273,7 @@ def test_expression_that_never_ends_costs_its_time_twice_whatever_the_number_of_
     assert time.monotonic() - before < 9
 
 
+@pytest.mark.slow
 def test_worker_ends_with_its_input() -> None:
     worker = Path(expressions.__file__).with_name("_expression_worker.py")
     done = subprocess.run(

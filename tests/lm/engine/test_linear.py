@@ -21,6 +21,7 @@ def made(shape: tuple[int, int], dtype: torch.dtype) -> tuple[torch.Tensor, torc
     return weight.to(dtype), rows, torch.randn(256, shape[0], generator=generator)
 
 
+@pytest.mark.slow
 @needs_packing
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", SHAPES)

@@ -110,6 +110,7 @@ async def test_cached_tokens_of_scored_texts_are_told(fresh) -> None:
         assert session.ledger.cached_tokens - before == sum(row.cached_tokens for row in rows) == cached
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocks", [8, 20])
 async def test_the_byte_budget_holds(fresh, blocks: int) -> None:
     block = 2 * 2 * 2 * BLOCK * 16 * 4
@@ -157,6 +158,7 @@ async def test_a_text_read_in_pieces_is_the_same(fresh, monkeypatch: pytest.Monk
     assert await settled(pieces)
 
 
+@pytest.mark.slow
 async def test_rows_with_long_texts_of_their_own_are_the_same(fresh, monkeypatch: pytest.MonkeyPatch) -> None:
     """Long enough to move into the tree more than once, and never in the other engine."""
     engine, sampling = fresh(), Sampling(max_tokens=480)
@@ -237,6 +239,7 @@ async def test_resident_memory_stays_within_five_percent(fresh) -> None:
     assert psutil.Process().memory_info().rss < 1.05 * before
 
 
+@pytest.mark.slow
 async def test_a_short_soak(fresh) -> None:
     await soak(fresh(max_rows=5, cache_bytes=1 << 21), fresh(), 24, seed=1)
 

@@ -183,6 +183,7 @@ def refusal(answer, status, param, code=None):
     return error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "sound", "added", "param"), CASES)
 def test_a_malformed_field_is_named(http, path, sound, added, param):
     body = {name: value for name, value in (sound | added).items() if value is not None}
@@ -265,6 +266,7 @@ class Chatty(FakeLM):
     capabilities = frozenset({"chat"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "body", "param"),
     [

@@ -240,6 +240,7 @@ def test_without_an_answer_the_content_is_null(client):
     assert answer.educe["posterior"] == []
 
 
+@pytest.mark.slow
 def test_a_stream_with_a_method_tells_of_progress(serve):
     models = {"slow": FakeLM(lambda prompt, seed: "The answer is 24.", delay=0.4, chunk_tokens=9)}
     with serve(models) as served, openai.OpenAI(base_url=f"{served.url}/v1", api_key=KEYLESS) as client:

@@ -105,6 +105,7 @@ def test_a_client_that_sends_too_slowly_is_refused(serve):
 # --- queue -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_full_queue_answers_429_and_when_to_return(serve):
     lm = slow(0.04)
     with serve({"fake": lm}, Limits(concurrency=1, queue=1)) as served, httpx.Client(base_url=served.url) as http:
@@ -165,6 +166,7 @@ def test_a_client_that_leaves_frees_the_rows(serve, extra):
         assert len(lm.prompts) == 1
 
 
+@pytest.mark.slow
 def test_a_client_that_leaves_the_queue_is_never_worked_for(serve):
     lm = slow(0.05)
     data = json.dumps(CHAT).encode()
@@ -181,6 +183,7 @@ def test_a_client_that_leaves_the_queue_is_never_worked_for(serve):
         assert len(lm.prompts) == 1
 
 
+@pytest.mark.slow
 def test_a_client_that_no_longer_reads_is_let_go(serve):
     lm = FakeLM(lambda prompt, seed: "x" * 4000, chunk_tokens=1)
     body = {"model": "fake", "messages": MESSAGES, "stream": True, "n": 16, "max_tokens": 4000}
@@ -196,6 +199,7 @@ def test_a_client_that_no_longer_reads_is_let_go(serve):
             assert lm.open_rows == 0
 
 
+@pytest.mark.slow
 async def test_after_many_clients_have_come_and_gone_nothing_is_held(serve):
     lm, luck = slow(0.01), random.Random(1)
     with serve({"fake": lm}, Limits(concurrency=3, queue=1000)) as served:
@@ -284,6 +288,7 @@ ROUTES = [
 KEY = "a-long-random-key-ä"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_with_a_key_every_route_demands_it(serve, method, path):
     with serve(key=KEY) as served, httpx.Client(base_url=served.url) as http:
@@ -324,6 +329,7 @@ def test_an_empty_key_is_refused():
 # --- logs and metrics ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log_texts", [False, True])
 def test_a_log_line_tells_the_cost_and_the_texts_only_when_asked(serve, caplog, log_texts):
     with serve(log_texts=log_texts) as served, httpx.Client(base_url=served.url) as http:
@@ -372,6 +378,7 @@ def test_metrics_count_requests_tokens_and_refusals(serve):
 # --- shutdown --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", [{}, {"stream": True}])
 def test_a_shutdown_finishes_what_runs(serve, extra):
     lm = slow(0.05)
@@ -391,6 +398,7 @@ def test_a_shutdown_finishes_what_runs(serve, extra):
         assert answer.json()["choices"][0]["message"]["content"] == ANSWER
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", [{}, {"stream": True}, {"stream": True, "model": "fake@self-consistency:4"}])
 def test_a_shutdown_that_cannot_wait_says_so(serve, extra):
     lm = FakeLM(lambda prompt, seed: ANSWER * 100, delay=0.1, chunk_tokens=1)
