@@ -5,8 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.educe-installed
-# One test process per core, each with one thread: two threads in two processes would wait for one another.
-PYTEST := OMP_NUM_THREADS=1 EDUCE_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+# One test process per core, each with one thread: two threads in two processes would wait for one another. Compiled
+# modules are kept even where a machine says otherwise: tests start Python many times.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 EDUCE_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 .PHONY: help run setup model test check format bench serve abacus docs clean
 

@@ -4,6 +4,7 @@ import signal
 
 import hypothesis
 import pytest
+from _pytest.doctest import DoctestModule
 
 from educe.core import settings
 
@@ -15,6 +16,12 @@ if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
 # A busy machine is no defect: no deadline an example. Examples are drawn anew from one seed, so a failure repeats.
 hypothesis.settings.register_profile("educe", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("educe")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file():
+    """Look for examples in the package alone: to look here as well imports every file of tests twice."""
+    return [found for found in (yield) if not isinstance(found, DoctestModule)]
 
 
 @pytest.fixture(autouse=True)
