@@ -13,14 +13,12 @@ locks SQLite cannot trust. The files ``-wal`` and ``-shm`` beside the store are 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,13 +26,11 @@ from typing import Any, Self
 from educe.core import settings
 from educe.core.canonical import canonical_json
 from educe.core.errors import StoreError, UsageError
-from educe.core.ledger import Ledger
-from educe.core.seed import Seed
+from educe.core.stored_unit import COLUMNS, STATUSES, StoredUnit, from_row, json_text, now, storable, to_row
 
 __all__ = ["Store", "StoredUnit"]
 
 APPLICATION_ID = 0x65647563  # "educ" in ASCII; tells our files from other applications' SQLite files.
-STATUSES = ("failed", "partial", "done")  # From least to most worth keeping; the order decides what replaces what.
 PAGE = 256  # Units read at once by an iteration: few enough to hold, enough to hide the cost of the query.
 
 # One entry per schema version; an entry is never changed once released, the next version is appended.
@@ -73,126 +69,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
 )
 
-_COLUMNS = "hash, kind, method, item, seed, lm, status, result, ledger, error, created, seconds"
 _RANK = "CASE {}.status " + " ".join(f"WHEN '{name}' THEN {rank}" for rank, name in enumerate(STATUSES)) + " END"
 _PUT = f"""
-    INSERT INTO units ({_COLUMNS}) VALUES ({", ".join("?" * 12)})
+    INSERT INTO units ({COLUMNS}) VALUES ({", ".join("?" * 12)})
     ON CONFLICT (hash) DO UPDATE SET
-        {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS.split(", ")[1:])}
+        {", ".join(f"{name} = excluded.{name}" for name in COLUMNS.split(", ")[1:])}
     WHERE {_RANK.format("excluded")} >= {_RANK.format("units")}
 """  # noqa: S608  # built from the constants above alone
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-
-
-@dataclass(frozen=True)
-class StoredUnit:
-    """One piece of finished work.
-
-    Parameters
-    ----------
-    hash : str
-        Content hash of what the unit is, see `educe.core.content_hash`.
-    kind : str
-        What sort of work: ``"answer"``, ``"score"``, ...
-    method : str
-        The method's name or printed form.
-    item : object
-        What it was applied to, as a JSON value.
-    seed : int or Seed
-        Its randomness.
-    lm : str or None
-        The language model, None where there is none.
-    status : str
-        ``"done"``, ``"partial"`` (a budget ended it) or ``"failed"``.
-    result : object
-        What came out, as a JSON value; tuples come back as lists.
-    ledger : Ledger
-        What it cost.
-    error : str or None
-        Why it failed.
-    created : str
-        Time of completion, ISO 8601 in UTC.
-    seconds : float
-        Wall time, >= 0.
-
-    Raises
-    ------
-    UsageError
-        The status is unknown, or the hash, kind or method is empty.
-
-    Examples
-    --------
-    >>> StoredUnit("0f", "answer", "greedy", {"text": "1 + 1 = ?"}, 0, result="2").status
-    'done'
-    """
-
-    hash: str
-    kind: str
-    method: str
-    item: Any
-    seed: int | Seed
-    lm: str | None = None
-    status: str = "done"
-    result: Any = None
-    ledger: Ledger = field(default_factory=Ledger)
-    error: str | None = None
-    created: str = field(default_factory=_now)
-    seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.status not in STATUSES:
-            raise UsageError(f"Unit status {self.status!r} is unknown. Use 'done', 'partial' or 'failed'.")
-        for name in ("hash", "kind", "method"):
-            value = getattr(self, name)
-            if not isinstance(value, str) or not value:
-                raise UsageError(f"Unit {name} {value!r} is not a text with letters in it. Give its name.")
-
-
-def _json(value: Any, what: str) -> str:
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        # A lone surrogate cannot be stored as UTF-8; escaped it can, and reads back the same.
-        return json.dumps(value, ensure_ascii=True, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise UsageError(f"{what} is not a JSON value: {error}. Store text, finite numbers, lists, mappings.") from None
-    return text
-
-
-def _text(value: str) -> str:
-    """Make text storable: a path's undecodable bytes must not lose the unit."""
-    return value.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _seed_from_json(data: int | dict[str, Any]) -> int | Seed:
-    return data if isinstance(data, int) else Seed(data["fields"]["root"], tuple(data["fields"]["path"]))
-
-
-def _unit(row: tuple[Any, ...]) -> StoredUnit:
-    digest, kind, method, item, seed, lm, status, result, ledger, error, created, seconds = row
-    try:
-        return StoredUnit(
-            digest,
-            kind,
-            method,
-            json.loads(item),
-            _seed_from_json(json.loads(seed)),
-            lm,
-            status,
-            json.loads(result),
-            Ledger.from_json(json.loads(ledger)),
-            error,
-            created,
-            seconds,
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
-        raise StoreError(
-            f"Unit {digest} in the store cannot be read: {problem}. Delete this row; the unit is computed again."
-        ) from None
 
 
 @contextlib.contextmanager
@@ -377,21 +260,7 @@ class Store:
         UsageError
             A value is not JSON, or not finite.
         """
-        seed = unit.seed if isinstance(unit.seed, Seed) else Seed(unit.seed).root
-        row = (
-            _text(unit.hash),
-            _text(unit.kind),
-            _text(unit.method),
-            _json(unit.item, "The unit's item"),
-            canonical_json(seed),
-            None if unit.lm is None else _text(unit.lm),
-            unit.status,
-            _json(unit.result, "The unit's result"),
-            _json(unit.ledger.to_json(), "The unit's ledger"),
-            None if unit.error is None else _text(unit.error),
-            unit.created,
-            float(unit.seconds),
-        )
+        row = to_row(unit)
         with self._use() as connection:
             return connection.execute(_PUT, row).rowcount > 0
 
@@ -413,8 +282,8 @@ class Store:
             The file cannot be read.
         """
         with self._use() as connection:
-            row = connection.execute(f"SELECT {_COLUMNS} FROM units WHERE hash = ?", (_text(digest),)).fetchone()  # noqa: S608
-        return None if row is None else _unit(row)
+            row = connection.execute(f"SELECT {COLUMNS} FROM units WHERE hash = ?", (storable(digest),)).fetchone()  # noqa: S608
+        return None if row is None else from_row(row)
 
     def units(
         self, kind: str | None = None, method: str | None = None, limit: int | None = None
@@ -452,14 +321,14 @@ class Store:
         for column, value in (("kind", kind), ("method", method)):
             if value is not None:
                 conditions.append(f"{column} = ?")
-                values.append(_text(value))
-        query = f"SELECT rowid, {_COLUMNS} FROM units WHERE {' AND '.join(conditions)} ORDER BY rowid LIMIT ?"  # noqa: S608
+                values.append(storable(value))
+        query = f"SELECT rowid, {COLUMNS} FROM units WHERE {' AND '.join(conditions)} ORDER BY rowid LIMIT ?"  # noqa: S608
         while left is None or left > 0:
             size = PAGE if left is None else min(PAGE, left)
             with self._use() as connection:
                 rows = connection.execute(query, (last, *values, size)).fetchall()
             for row in rows:
-                yield _unit(row[1:])
+                yield from_row(row[1:])
             if not rows:
                 return
             last = rows[-1][0]
@@ -488,8 +357,8 @@ class Store:
         missing = [name for name in ("slug", "scale", "seed", "verdict") if name not in report]
         if missing:
             raise UsageError(f"The report lacks {', '.join(missing)}. Give what Report.to_json() returns.")
-        slug, scale, verdict = (_text(str(report[name])) for name in ("slug", "scale", "verdict"))
-        row = (slug, scale, canonical_json(report["seed"]), verdict, _json(dict(report), "The report"), _now())
+        slug, scale, verdict = (storable(str(report[name])) for name in ("slug", "scale", "verdict"))
+        row = (slug, scale, canonical_json(report["seed"]), verdict, json_text(dict(report), "The report"), now())
         with self._use() as connection:
             cursor = connection.execute(
                 "INSERT INTO reports (slug, scale, seed, verdict, report, created) VALUES (?, ?, ?, ?, ?, ?)", row
