@@ -17,7 +17,7 @@ help: ## Show this list
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[hf,dask,ray,science,figures,sandbox,site,dev,docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[hf,dask,ray,constrained,science,figures,sandbox,site,dev,docs]'
 	@touch $@
 
 setup: $(STAMP) ## Make .venv with everything in it (2 to 4 minutes on first use)
@@ -45,7 +45,7 @@ format: $(STAMP) ## Format and sort imports
 
 bench: model ## Run the benchmarks against their peers; results go into bench/results
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
-	@set -e; for script in bench/*.py; do $(BIN)/python "$$script"; done
+	@set -e; for script in bench/[a-z]*.py; do $(BIN)/python "$$script"; done
 
 serve: model ## Serve the page and the API on http://127.0.0.1:8000
 	$(BIN)/educe serve --lm smollm2-135m --lm abacus

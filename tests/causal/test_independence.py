@@ -145,3 +145,14 @@ def test_kci_refuses_bad_input(x, y, z, words):
 def test_g_test_refuses_bad_input(x, y, z, words):
     with pytest.raises(UsageError, match=words):
         g_test(x, y, z)
+
+
+def test_arrays_tensors_and_frames_give_one_answer():
+    pandas = pytest.importorskip("pandas")
+    x, y, z = np.random.default_rng(0).normal(size=(3, 60))
+    frame = pandas.DataFrame({"x": x, "y": y, "z": z})
+    tensors = [torch.as_tensor(item).requires_grad_() for item in (x, y, z)]
+    assert kci(x, y, z) == kci(frame["x"], frame["y"], frame[["z"]]) == kci(*tensors)
+    signs = [np.sign(item) for item in (x, y, z)]
+    found = g_test(*signs)
+    assert found == g_test(*(torch.as_tensor(item) for item in signs)) == g_test(*(pandas.Series(s) for s in signs))

@@ -26,8 +26,10 @@ from educe.core.errors import BackendError, CapabilityError, UsageError
 from educe.lm import _openai_http
 from educe.lm._openai_address import api_key
 from educe.lm._openai_http import _wait_asked
+from educe.lm._openai_row import top_entries
 from educe.lm._sse import Event, EventReader
-from educe.lm.completion import Chunk, Completion, Sampling
+from educe.lm.completion import Chunk, Completion, Sampling, TopLogprob
+from educe.lm.constraint import Constraint
 from educe.lm.openai import OpenAIModel, parse_openai
 
 
@@ -969,3 +971,52 @@ def test_chunks_say_prompt_tokens_once() -> None:
     asyncio.run(run())
     assert sum(chunk.prompt_tokens for chunk in chunks) == 14
     assert [chunk.finish for chunk in chunks if chunk.prompt_tokens] == ["stop", "stop"]
+
+
+# --- penalties, bias, top log-probabilities, constraints ---
+
+TOP = [{"token": "Fo", "bytes": [70, 111], "logprob": -0.5}, {"token": "?", "bytes": [240, 159], "logprob": -0.1}]
+
+
+async def test_what_the_api_has_words_for_is_sent() -> None:
+    schema = {"type": "object"}
+    with serving(say("a")) as here:
+        async with model_of(here.url) as lm:
+            await lm.sample("Once", presence_penalty=0.5, frequency_penalty=-0.5, logit_bias={7: 2.0}, top_logprobs=4)
+            await lm.sample(CHAT, top_logprobs=3, constraint=Constraint.json_schema(schema))
+            await lm.sample("Once")
+    text, plain = here.bodies("/v1/completions")
+    assert (text["presence_penalty"], text["frequency_penalty"]) == (0.5, -0.5)
+    assert (text["logit_bias"], text["logprobs"]) == ({"7": 2.0}, 4)
+    (chat,) = here.bodies("/v1/chat/completions")
+    assert (chat["logprobs"], chat["top_logprobs"]) == (True, 3)
+    assert chat["response_format"]["json_schema"]["schema"] == schema
+    assert not {"presence_penalty", "frequency_penalty", "logit_bias", "top_logprobs", "response_format"} & set(plain)
+
+
+@pytest.mark.parametrize(
+    "law", [{"repetition_penalty": 1.2}, {"constraint": Constraint.regex("a")}, {"constraint": Constraint.grammar("a")}]
+)
+async def test_what_the_api_has_no_words_for_is_refused(law: dict[str, Any]) -> None:
+    with serving(say("a")) as here:
+        async with model_of(here.url) as lm:
+            with pytest.raises(CapabilityError, match="lacks"):
+                await lm.sample("Once", **law)
+    assert here.bodies("/v1/completions") == []
+
+
+@pytest.mark.parametrize("law", [{"presence_penalty": 1.0}, {"logit_bias": {1: 1.0}}, {"top_logprobs": 2}])
+async def test_a_refused_law_is_never_dropped(law: dict[str, Any]) -> None:
+    name = next(iter(law))
+    with serving(knows_not(name)) as here:
+        async with model_of(here.url) as lm:
+            with pytest.raises(CapabilityError, match=f"refuses {name}="):
+                await lm.sample(CHAT, **law)
+
+
+def test_both_shapes_of_top_logprobs_are_read() -> None:
+    chat = {"content": [{"token": "Fo", "logprob": -0.5, "top_logprobs": TOP}]}
+    text = {"tokens": ["Fo"], "token_logprobs": [-0.5], "top_logprobs": [{"Fo": -0.5, "bytes:\\xf0\\x9f": -0.1}]}
+    expected = [(TopLogprob(None, b"\xf0\x9f", -0.1), TopLogprob(None, b"Fo", -0.5))]
+    assert top_entries(chat) == top_entries(text) == expected
+    assert top_entries(None) == top_entries({"content": [{"token": "a", "logprob": -1.0}]}) == []

@@ -8,8 +8,7 @@ import pytest
 
 from educe.core import Scale, Seed
 from educe.papers import _compute_optimal_world as world
-from educe.papers.compute_optimal import card
-from educe.papers.compute_optimal import reproduce as run
+from educe.papers.compute_optimal import card, run
 
 RESULT = Path(__file__).parents[2] / "results" / "compute-optimal.json"
 
@@ -44,7 +43,6 @@ def test_the_names_on_the_card_exist():
         assert hasattr(importlib.import_module(module), attribute)
 
 
-@pytest.mark.skip(reason="the small-scale result is not committed yet")
 def test_the_stored_result_is_of_this_card_and_says_the_load():
     stored = json.loads(RESULT.read_text(encoding="utf-8"))
     assert (stored["slug"], stored["scale"], stored["seed"]) == (card.slug, "small", 0)

@@ -3,8 +3,9 @@
 import pytest
 
 from educe.core import UsageError
-from educe.lm import Completion
-from educe.reason import Answer, Question, infer_kind, read_answers
+from educe.lm import Completion, FakeLM
+from educe.lm.prompt import prompt_text
+from educe.reason import Answer, Question, ask, infer_kind, read_answers
 from educe.verify.answers import AnswerKind, extract
 
 
@@ -109,3 +110,18 @@ async def test_equal_answers_come_back_as_one():
     assert none is None and lost is None
     assert three == Answer("3.0", three.kind) and hash(three) == hash(Answer("3.0", three.kind))
     assert one != three
+
+
+@pytest.mark.parametrize(
+    ("name", "question", "turns"),
+    [
+        ("abacus", Question("What is 2 + 2?"), ["What is 2 + 2?"]),
+        ("abacus", Question("2 + 2?", examples=(("1 + 1?", "2"),)), ["1 + 1?", "2", "2 + 2?"]),
+        ("another", Question("What is 2 + 2?"), [turn["content"] for turn in Question("What is 2 + 2?").messages()]),
+    ],
+)
+async def test_a_model_that_was_trained_on_bare_questions_gets_no_examples_of_ours(name, question, turns):
+    lm = FakeLM(lambda prompt, seed: "The answer is 4.", name=name)
+    await ask(question, lm, "greedy")
+    roles = ("user", "assistant")
+    assert lm.prompts == [prompt_text([{"role": roles[i % 2], "content": turn} for i, turn in enumerate(turns)])]

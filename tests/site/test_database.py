@@ -121,7 +121,7 @@ def test_writers_wait_for_each_other_and_lose_nothing(database):
 
 def test_the_database_itself_allows_one_vote_and_one_open_run(database):
     with database.write() as session:
-        session.add_all([a_paper(), Person(email="a@example.org")])
+        session.add_all([a_paper(), Person(id=1, email="a@example.org")])
     with database.write() as session:
         session.add(Vote(person_id=1, paper_id=1))
     with pytest.raises(IntegrityError), database.write() as session:

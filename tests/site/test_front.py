@@ -1,24 +1,34 @@
 """The outermost layer: keys, hosts, other sites, bodies, headers, kept pages, the log."""
 
+import asyncio
+import contextlib
 import json
 import logging
+import re
+import socket
+import threading
 
 import httpx
+import openai
 import pytest
+import uvicorn
 
 from educe.core import UsageError
 from educe.site.app import create_app
 from educe.site.config import SiteConfig
 from educe.site.schema import Person
+from educe.site.server import PatientProtocol
 from educe.site.sessions import COOKIE
 
 KEY = "a-long-enough-server-key"
+BOTH = pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True)
+CHAT = [{"role": "user", "content": "How many legs do three spiders have?"}]
 
 
-@pytest.fixture
-def kind():
-    """What stands here does not depend on the database."""
-    return "sqlite"
+@pytest.fixture(params=["sqlite"])
+def kind(request):
+    """Most of what stands here does not depend on the database; tests that do name both."""
+    return request.param
 
 
 @pytest.fixture
@@ -108,6 +118,7 @@ async def test_changing_requests_from_other_sites_are_refused(client, headers, p
     assert answer.status_code == 403
 
 
+@BOTH
 async def test_a_vote_needs_a_person_and_counts_once(client, site):
     answer = await client.post("/papers/rpc/vote")
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=/papers/rpc")
@@ -146,6 +157,82 @@ async def test_a_large_body_is_refused_declared_or_not(client):
     assert sent < 3 << 20
     for length in ("-1", "1e9", "abc"):
         assert (await client.post("/ask", headers={"content-length": length})).status_code == 413
+
+
+@contextlib.contextmanager
+def running(app):
+    """Serve an application on a loopback port as the command does, in a thread."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, http=PatientProtocol, log_config=None, ws="none", limit_concurrency=100)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        threading.Event().wait(0.01)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        listener.close()
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def keyed_server(cards_url, tmp_path):
+    config = SiteConfig(database=cards_url, folder=tmp_path / "site", key=KEY, models=("tiny=fake:The answer is 24.",))
+    with running(create_app(config)) as url:
+        yield url
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_official_client_reads_why_a_large_body_was_refused(keyed_server, stream):
+    """Whole and streamed, by both clients: each refusal arrives as its error object, and the connection goes on."""
+    # Above the API's cap; above a page's cap and within the API's; far above both.
+    sizes = {5 << 20: 413, 2 << 20: 400, 100 << 20: 413}
+    options = {"base_url": f"{keyed_server}/v1", "max_retries": 0, "timeout": 60}
+    request = {"model": "tiny", "stream": stream}
+    with openai.OpenAI(api_key=KEY, **options) as client:
+        for size, status in sizes.items():
+            for _ in range(3):
+                with pytest.raises(openai.APIStatusError) as failure:
+                    client.chat.completions.create(messages=[{"role": "user", "content": "x" * size}], **request)
+                assert failure.value.status_code == status
+                assert failure.value.code == ("body_too_long" if status == 413 else "above_limit")
+                assert failure.value.type == "invalid_request_error"
+        assert client.chat.completions.create(model="tiny", messages=CHAT).choices[0].message.content
+    async with openai.AsyncOpenAI(api_key=KEY, **options) as client:
+        for size, status in sizes.items():
+            for _ in range(3):
+                with pytest.raises(openai.APIStatusError) as failure:
+                    await client.chat.completions.create(messages=[{"role": "user", "content": "x" * size}], **request)
+                assert failure.value.status_code == status
+        answer = await client.chat.completions.create(model="tiny", messages=CHAT)
+        assert answer.choices[0].message.content
+    async with openai.AsyncOpenAI(api_key="wrong", **options) as client:
+        with pytest.raises(openai.AuthenticationError) as failure:
+            await client.chat.completions.create(messages=[{"role": "user", "content": "x" * (2 << 20)}], **request)
+    assert failure.value.code == "invalid_api_key"
+
+
+@pytest.mark.slow
+async def test_the_rest_of_a_refused_body_may_not_take_for_ever(keyed_server, monkeypatch):
+    monkeypatch.setattr("educe.site.server.REST_SECONDS", 1.0)
+    host, port = keyed_server.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\nx")
+    assert b" 401 " in await reader.readline()
+    await asyncio.wait_for(reader.read(), 20)  # Until the server closes.
+    writer.close()
+    # What came in time leaves the connection to the next request.
+    reader, writer = await asyncio.open_connection(host, int(port))
+    for _ in range(3):
+        writer.write(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n" + b"x" * 9)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b" 401 " in head
+        await reader.readexactly(int(re.search(rb"content-length: (\d+)", head)[1]))
+    writer.close()
 
 
 @pytest.mark.slow
@@ -215,6 +302,7 @@ async def test_a_defect_answers_500_without_its_text(app, caplog):
     assert "private" not in "".join(record.message for record in caplog.records if record.name == "educe.site")
 
 
+@BOTH
 async def test_paper_pages_need_a_bounded_number_of_queries(client, site):
     from sqlalchemy import event
 

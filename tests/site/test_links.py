@@ -16,7 +16,7 @@ SECRET = "a secret"
 @pytest.fixture
 def token(database):
     with database.write() as session:
-        session.add(Person(email="a@example.org", confirmed=now()))
+        session.add(Person(id=1, email="a@example.org", confirmed=now()))
         session.flush()
         return make_token(session, SECRET, "sign-in", 1, {"next": "/"}, 60)
 

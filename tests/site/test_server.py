@@ -1,5 +1,6 @@
 """The server as a process: kill -9 in the middle of a run, slow clients, stopping, several processes, the command."""
 
+import contextlib
 import json
 import os
 import signal
@@ -11,12 +12,15 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 from click.testing import CliRunner
 
 from educe.cli.main import cli
+from educe.site.sessions import COOKIE, SessionSigner, site_secret
 
 pytestmark = pytest.mark.slow
 QUICK, LONG = "string-diagram-surgery", "unsupervised-pretraining"
@@ -29,9 +33,11 @@ def free_port():
 
 
 class Server:
-    def __init__(self, folder, *options):
+    def __init__(self, folder, *options, **settings):
         self.port = free_port()
         environment = {**os.environ, "EDUCE_DATA_DIR": str(folder), "OMP_NUM_THREADS": "1", "EDUCE_THREADS": "1"}
+        environment |= {name: value.format(port=self.port) for name, value in settings.items()}
+        self.folder, self.environment = folder, environment
         command = [
             sys.executable,
             "-m",
@@ -137,6 +143,65 @@ def test_kill_9_during_a_run_loses_nothing_finished_and_marks_the_rest(tmp_path)
         # The visitor is free again.
         again = server.post(f"/papers/{QUICK}/runs", scale="smoke", seed=2)
         assert server.until(again, ["finished"])["report"]
+        assert server.stop() == 0
+    finally:
+        if server.process.poll() is None:
+            server.kill()
+
+
+def test_kill_9_during_votes_keeps_every_vote_that_was_answered_and_doubles_none(tmp_path):
+    server = Server(tmp_path)
+    papers = ("rpc", "causal-de-finetti", QUICK)
+    with sqlite3.connect(tmp_path / "site.sqlite") as database:
+        database.executemany(
+            "INSERT INTO people (id, email, created, confirmed) VALUES (?, ?, 1, 1)",
+            [(number, f"reader{number}@example.org") for number in range(1, 41)],
+        )
+    database.close()
+    signer = SessionSigner(site_secret(tmp_path / "site"))
+    answered = set()
+
+    def vote(number):
+        headers = {"sec-fetch-site": "same-origin", "cookie": f"{COOKIE}={signer.sign({'person': number})}"}
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", headers=headers, timeout=60) as client:
+            for paper in papers:
+                answer = client.post(f"/papers/{paper}/vote")
+                assert answer.headers["location"] == f"/papers/{paper}"
+                answered.add((number, paper))
+
+    def until_killed(number):
+        with contextlib.suppress(httpx.TransportError):
+            vote(number)
+
+    with ThreadPoolExecutor(8) as voters:
+        work = [voters.submit(until_killed, number) for number in range(1, 41)]
+        while len(answered) < 30:
+            time.sleep(0.002)
+        server.kill()
+        for task in work:
+            task.result()
+    at_the_kill = set(answered)
+    assert 30 <= len(at_the_kill) < 120
+
+    def votes():
+        with sqlite3.connect(tmp_path / "site.sqlite") as database:
+            assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            rows = database.execute("SELECT v.person_id, p.slug FROM votes v JOIN papers p ON p.id = v.paper_id")
+            rows = rows.fetchall()
+            counted = dict(database.execute("SELECT slug, votes FROM papers WHERE votes > 0"))
+        database.close()
+        assert len(rows) == len(set(rows))
+        assert counted == {slug: sum(row[1] == slug for row in rows) for slug in {row[1] for row in rows}}
+        return set(rows)
+
+    # What was answered is there; of what was not, each may be there or not, with its count.
+    assert votes() >= at_the_kill
+    server = Server(tmp_path)
+    try:
+        with ThreadPoolExecutor(8) as voters:
+            for task in [voters.submit(vote, number) for number in range(1, 41)]:
+                task.result()
+        assert votes() == {(number, paper) for number in range(1, 41) for paper in papers}
         assert server.stop() == 0
     finally:
         if server.process.poll() is None:

@@ -165,7 +165,7 @@ async def test_one_click_works_where_every_other_route_demands_the_key(cards_url
     async with app.router.lifespan_context(app):
         site = app.state.site
         with site.database.write() as session:
-            session.add(Person(email="a@example.org", confirmed=now()))
+            session.add(Person(id=1, email="a@example.org", confirmed=now()))
             session.flush()
             subscribe(session, 1, "daily", [""])
         transport = httpx.ASGITransport(app=app)
@@ -183,7 +183,7 @@ async def test_one_click_works_where_every_other_route_demands_the_key(cards_url
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def test_subscribing_twice_is_one_subscription(database, kind):
     with database.write() as session:
-        session.add(Person(email="a@example.org", confirmed=now()))
+        session.add(Person(id=1, email="a@example.org", confirmed=now()))
         session.flush()
         subscribe(session, 1, "daily", ["", "a"])
         assert end(session, 1, rhythm="weekly") == 0

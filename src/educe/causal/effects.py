@@ -71,7 +71,9 @@ def do(
     -------
     Posterior or Refusal
         Over the outcome's values (tuples for several). ``details["intervals"]`` lists ``[low, high]`` for the
-        probability of each value, ``details["formula"]`` is the estimand. A refusal says which hidden tie makes the
+        probability of each value, ``details["formula"]`` is the estimand, ``details["overlap"]`` counts the cells of
+        the observed table, the empty ones (filled by the prior alone), the fewest units in a cell, and the units that
+        had the value by themselves. A refusal says which hidden tie makes the
         effect impossible to know from these data.
 
     Raises
@@ -97,11 +99,19 @@ def do(
     answer = _effect(table, edges, hidden, tuple(do), outcomes, wanted, alpha, exact, seed)
     if isinstance(answer, Refusal):
         return answer
-    effect, formula = answer
+    effect, formula, observed = answer
     law = effect.fixed(do)
     values = [tuple(v) for v in product(*(law.levels[name] for name in law.names))]
     flat = law.tensor.reshape(-1, len(values)) if law.batched else law.tensor.reshape(1, -1)
     details: dict[str, Any] = {"formula": formula, "draws": wanted, "exact": exact}
+    if not exact:
+        units = observed.tensor
+        details["overlap"] = {
+            "cells": units.numel(),
+            "empty": int((units == 0).sum()),
+            "fewest": int(units.min()),
+            "units with the value": int(observed.marginal(*do).fixed(do).tensor),
+        }
     if wanted:
         tails = torch.tensor([(1 - mass) / 2, (1 + mass) / 2], dtype=torch.float64)
         if not 0 < mass < 1:
@@ -176,7 +186,7 @@ def do_draws(
     answer = _effect(table, edges, hidden, acted, outcomes, draws, alpha, False, seed)
     if isinstance(answer, Refusal):
         return answer
-    effect, formula = answer
+    effect, formula, _ = answer
     details = {
         "formula": formula,
         "names": list(effect.names),
@@ -262,7 +272,7 @@ def _effect(
     alpha: float | None,
     exact: bool,
     seed: int | Seed,
-) -> tuple[Table, str] | Refusal:
+) -> tuple[Table, str, Table] | Refusal:
     unseen = (hidden,) if isinstance(hidden, str) else tuple(hidden)
     graph = edges if isinstance(edges, Admg) else as_dag(edges).project(unseen)
     missing = [name for name in graph.vertices if name not in table.names]
@@ -274,9 +284,8 @@ def _effect(
     if isinstance(plan, Refusal):
         return plan
     observed = table.marginal(*graph.vertices)
-    if not exact:
-        observed = _posterior_draws(observed, draws, alpha, seed)
-    return plan.apply(observed), plan.formula
+    law = observed if exact else _posterior_draws(observed, draws, alpha, seed)
+    return plan.apply(law), plan.formula, observed
 
 
 def _posterior_draws(counts: Table, draws: int, alpha: float | None, seed: int | Seed) -> Table:

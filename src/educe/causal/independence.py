@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from educe.causal._observations import plain
 from educe.core import UsageError
 
 __all__ = ["IndependenceTest", "g_test", "kci"]
@@ -48,7 +49,7 @@ def kci(x: Any, y: Any, z: Any = None) -> IndependenceTest:
 
     Parameters
     ----------
-    x, y : array
+    x, y : array, tensor or data frame
         (n,) or (n, dimensions) finite numbers.
     z : array, optional
         The condition, of the same length.
@@ -110,7 +111,7 @@ def g_test(x: Any, y: Any, z: Any = None) -> IndependenceTest:
 
     Parameters
     ----------
-    x, y : array
+    x, y : array, tensor or series
         (n,) values of any kind that can be sorted.
     z : array, optional
         (n,) or (n, variables): the condition; every combination of its values is a stratum.
@@ -136,7 +137,7 @@ def g_test(x: Any, y: Any, z: Any = None) -> IndependenceTest:
     left, right = _codes(x, "x"), _codes(y, "y")
     given = np.zeros(len(left), dtype=np.int64)
     if z is not None:
-        condition = np.asarray(z)
+        condition = np.asarray(plain(z))
         condition = condition.reshape(len(condition), -1)
         for column in condition.T:
             code = _codes(column, "z")
@@ -179,7 +180,7 @@ def _gamma_tail(shape: float, point: float) -> float:
 
 def _columns(values: Any, name: str) -> torch.Tensor:
     try:
-        array = np.array(values, dtype=np.float64)
+        array = np.array(plain(values), dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{name} is no array of numbers ({error}). Give (n,) or (n, dimensions) numbers.") from None
     array = array.reshape(len(array), -1) if array.ndim else array.reshape(1, 1)
@@ -192,7 +193,7 @@ def _columns(values: Any, name: str) -> torch.Tensor:
 
 
 def _codes(values: Any, name: str) -> npt.NDArray[np.int64]:
-    array = np.asarray(values).reshape(-1)
+    array = np.asarray(plain(values)).reshape(-1)
     if not len(array):
         raise UsageError(f"{name} holds no samples. Give at least one.")
     if array.dtype.kind == "f" and np.isnan(array).any():

@@ -1,6 +1,7 @@
 """Language models: one interface, several backends, and the session that meters them."""
 
-from educe.lm.completion import Chunk, Completion, Sampling
+from educe.lm.completion import Chunk, Completion, Sampling, TopLogprob
+from educe.lm.constraint import Constraint
 from educe.lm.decoder import Decoder, DecoderConfig
 from educe.lm.fake import FakeLM
 from educe.lm.flops import ModelSize, flops, flops_matched, model_size
@@ -13,6 +14,7 @@ from educe.lm.tabular import TabularLM
 __all__ = [
     "Chunk",
     "Completion",
+    "Constraint",
     "Decoder",
     "DecoderConfig",
     "Event",
@@ -25,6 +27,7 @@ __all__ = [
     "Sampling",
     "Session",
     "TabularLM",
+    "TopLogprob",
     "check_prompt",
     "flops",
     "flops_matched",

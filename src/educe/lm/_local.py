@@ -47,7 +47,7 @@ class LocalModel(LanguageModel):
         A parameter is out of range.
     """
 
-    capabilities = LanguageModel.all_capabilities
+    capabilities = LanguageModel.all_capabilities - LanguageModel.sampling_capabilities
     context: int
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -14,6 +15,13 @@ __all__ = ["Dialect"]
 
 SEED_RANGE = 2**31  # some servers keep seeds in 32 signed bits
 UNUSED = ("logprobs", "seed", "stream_options")  # say nothing about the law of a row
+ASKED = (
+    "presence_penalty",
+    "frequency_penalty",
+    "logit_bias",
+    "top_logprobs",
+    "response_format",
+)  # sent where asked for
 NEUTRAL: dict[str, float] = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0}
 CONTINUE: dict[str, bool] = {"continue_final_message": True, "add_generation_prompt": False}
 
@@ -51,12 +59,22 @@ class Dialect:
         }
         if sampling.stop:
             body["stop"] = list(sampling.stop)
+        for penalty in ("presence_penalty", "frequency_penalty"):
+            if getattr(sampling, penalty):
+                body[penalty] = getattr(sampling, penalty)
+        if sampling.logit_bias:
+            body["logit_bias"] = {str(token): value for token, value in sampling.logit_bias}
+        if sampling.constraint is not None:
+            form = {"name": "answer", "schema": json.loads(sampling.constraint.text), "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": form}
         if isinstance(prompt, str):
             path = "/completions"
-            body |= {"prompt": prompt, "logprobs": 1}
+            body |= {"prompt": prompt, "logprobs": max(sampling.top_logprobs, 1)}
         else:
             path = "/chat/completions"
             body |= {"messages": [dict(message) for message in prompt], "logprobs": True}
+            if sampling.top_logprobs:
+                body["top_logprobs"] = sampling.top_logprobs
             if prompt[-1]["role"] == "assistant":
                 body |= CONTINUE
         return path, {
@@ -65,7 +83,9 @@ class Dialect:
 
     @staticmethod
     def _matters(name: str, value: object) -> bool:
-        return name in CONTINUE or (name in NEUTRAL and value != NEUTRAL[name])
+        if name == "logprobs":
+            return value not in (True, 1)  # some of the most probable tokens were asked for
+        return name in CONTINUE or name in ASKED or (name in NEUTRAL and value != NEUTRAL[name])
 
     def learn(self, failure: RequestError, body: dict[str, Any]) -> bool:
         """Read a refusal; tell whether a request without the fields that it names is worth a try.
@@ -77,7 +97,9 @@ class Dialect:
         """
         if failure.status not in {400, 422}:
             return False
-        named = {name for name in (*UNUSED, *NEUTRAL, *CONTINUE) if name in body and _names(failure.words, name)}
+        named = {
+            name for name in (*UNUSED, *NEUTRAL, *CONTINUE, *ASKED) if name in body and _names(failure.words, name)
+        }
         for name in sorted(named):
             if name in CONTINUE:
                 raise CapabilityError(
@@ -86,7 +108,7 @@ class Dialect:
                 )
             if self._matters(name, body[name]):
                 raise CapabilityError(
-                    f"The server refuses {name}={body[name]!r} ({failure.words[:200]}). "
+                    f"The server refuses {name}={str(body[name])[:80]} ({failure.words[:200]}). "
                     "Leave it as it is by default, or use another server."
                 )
         if "max_tokens" in body and _names(failure.words, "max_completion_tokens"):

@@ -13,9 +13,9 @@ import re
 from typing import Any
 
 from educe.lm._openai_answers import TRANSIENT, RequestError, error_words
-from educe.lm.completion import Chunk, Sampling
+from educe.lm.completion import Chunk, Sampling, TopLogprob
 
-__all__ = ["RowReader", "objects", "token_entries"]
+__all__ = ["RowReader", "objects", "token_entries", "top_entries"]
 
 LENGTH = frozenset({"length", "max_tokens"})
 STOPPED_AT = ("stop_reason", "matched_stop", "stopping_word")  # vLLM, SGLang, llama.cpp
@@ -65,6 +65,36 @@ def token_entries(logprobs: object) -> list[tuple[bytes, float | None]]:
     return [
         (_token_bytes(token, given), float(value) if isinstance(value, int | float) and math.isfinite(value) else None)
         for token, given, value in raw
+    ]
+
+
+def top_entries(logprobs: object) -> list[tuple[TopLogprob, ...]]:
+    """Read the most probable tokens of each place from a ``logprobs`` object of either shape."""
+    shape = _object(logprobs)
+    if isinstance(shape.get("content"), list):
+        places = [
+            [(entry.get("token"), entry.get("bytes"), entry.get("logprob")) for entry in objects(place["top_logprobs"])]
+            for place in objects(shape["content"])
+            if place.get("top_logprobs")
+        ]
+    else:
+        given = shape.get("top_logprobs")
+        places = [
+            [(token, None, value) for token, value in place.items()]
+            for place in (objects(given) if isinstance(given, list) else [])
+        ]
+    return [
+        tuple(
+            sorted(
+                (
+                    TopLogprob(None, _token_bytes(token, data), float(value))
+                    for token, data, value in place
+                    if isinstance(value, int | float) and math.isfinite(value)
+                ),
+                key=lambda entry: -entry.logprob,
+            )
+        )
+        for place in places
     ]
 
 
@@ -127,6 +157,7 @@ class RowReader:
         thought = bool(said.get("reasoning_content") or said.get("reasoning"))
         text = self._whole(_text(said.get("content")) or _text(choice.get("text")))
         entries = token_entries(choice.get("logprobs"))
+        top = top_entries(choice.get("logprobs")) if self.sampling.top_logprobs else []
         if not (text or entries or thought):
             return None
         self.started = True
@@ -146,6 +177,7 @@ class RowReader:
             sampling_logprobs=self._drawn_from(logprobs),
             offsets=self._offsets(entries),
             sampled_tokens=drawn,
+            top_logprobs=tuple(place[: self.sampling.top_logprobs] for place in top),
         )
 
     @property
@@ -192,7 +224,8 @@ class RowReader:
         how = self.sampling
         if logprobs is not None and how.temperature == 0:
             return (0.0,) * len(logprobs)
-        return logprobs if (how.temperature, how.top_p, how.top_k, how.min_p) == (1, 1, 0, 0) else None
+        unmodified = (how.temperature, how.top_p, how.top_k, how.min_p) == (1, 1, 0, 0) and not how.adjusts
+        return logprobs if unmodified else None
 
     def _offsets(self, entries: list[tuple[bytes, float | None]]) -> tuple[int, ...]:
         offsets = []

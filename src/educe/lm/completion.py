@@ -8,11 +8,32 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from educe.core.errors import CapabilityError, UsageError
+from educe.lm.constraint import Constraint
 
-__all__ = ["Chunk", "Completion", "Sampling"]
+__all__ = ["Chunk", "Completion", "Sampling", "TopLogprob"]
+
+MOST_TOP = 20
+
+
+class TopLogprob(NamedTuple):
+    """One of the most probable tokens at some place of a row.
+
+    Parameters
+    ----------
+    token : int or None
+        Its id; None where a server does not tell.
+    data : bytes
+        What it stands for: UTF-8, perhaps a part of a character. Control tokens give their spelling.
+    logprob : float
+        Under the unmodified model.
+    """
+
+    token: int | None
+    data: bytes
+    logprob: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +54,17 @@ class Sampling:
         Drop tokens less probable than this share of the most probable one, in [0, 1]; 0 keeps all.
     stop : tuple of str
         A row ends where one of these texts begins; the text itself is left out of the completion.
+    repetition_penalty : float
+        Logits of tokens that stand in the prompt or the row are divided by this where positive and multiplied where
+        negative, > 0; 1 leaves them.
+    presence_penalty, frequency_penalty : float
+        Taken from the logit of every token that the row has drawn, once, and once for each time, in [-2, 2].
+    logit_bias : tuple of (int, float), or mapping
+        What is added to the logits of some tokens, in [-100, 100]; -100 forbids and, against other tokens, 100 demands.
+    top_logprobs : int
+        How many of the most probable tokens to tell at each place, in [0, 20].
+    constraint : Constraint or None
+        The form that the text must have.
 
     Raises
     ------
@@ -41,7 +73,8 @@ class Sampling:
 
     Notes
     -----
-    Order of the truncations: temperature, then top-k, then top-p, then min-p, as in the common engines.
+    Order: repetition penalty, presence and frequency penalty, bias, constraint, temperature, top-k, top-p, min-p, as in
+    the common engines. None of them changes ``logprobs`` and ``top_logprobs``, which are those of the unmodified model.
 
     Examples
     --------
@@ -55,8 +88,16 @@ class Sampling:
     top_k: int = 0
     min_p: float = 0.0
     stop: tuple[str, ...] = ()
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    top_logprobs: int = 0
+    constraint: Constraint | None = None
 
     def __post_init__(self) -> None:
+        bias = dict(self.logit_bias)
+        object.__setattr__(self, "logit_bias", tuple(sorted(bias.items())))
         if isinstance(self.stop, str):  # type: ignore[unreachable]  # a text is a sequence of texts to Python
             object.__setattr__(self, "stop", (self.stop,))  # type: ignore[unreachable]
         checks = (
@@ -66,10 +107,36 @@ class Sampling:
             ("top_k", self.top_k >= 0, "a whole number >= 0"),
             ("min_p", 0 <= self.min_p <= 1, "a number in [0, 1]"),
             ("stop", all(self.stop), "texts that are not empty"),
+            ("repetition_penalty", 0 < self.repetition_penalty < math.inf, "a number > 0"),
+            ("presence_penalty", -2 <= self.presence_penalty <= 2, "a number in [-2, 2]"),
+            ("frequency_penalty", -2 <= self.frequency_penalty <= 2, "a number in [-2, 2]"),
+            (
+                "logit_bias",
+                all(type(token) is int and token >= 0 and -100 <= value <= 100 for token, value in bias.items()),
+                "token ids and numbers in [-100, 100]",
+            ),
+            ("top_logprobs", 0 <= self.top_logprobs <= MOST_TOP, f"a whole number in [0, {MOST_TOP}]"),
         )
         for name, fine, wanted in checks:
             if not fine:
                 raise UsageError(f"Sampling {name}={getattr(self, name)!r} is out of range. Give {wanted}.")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Capabilities that a model must have to draw in this way."""
+        wanted = {
+            "repetition_penalty": self.repetition_penalty != 1,
+            "penalties": self.presence_penalty != 0 or self.frequency_penalty != 0,
+            "logit_bias": bool(self.logit_bias),
+            "top_logprobs": self.top_logprobs > 0,
+        }
+        names = tuple(name for name, asked in wanted.items() if asked)
+        return names if self.constraint is None else (*names, self.constraint.kind)
+
+    @property
+    def adjusts(self) -> bool:
+        """Whether logits are changed before the temperature, by what the row has said or may say."""
+        return bool(set(self.needs) - {"top_logprobs"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +168,8 @@ class Chunk:
         does not tell which of the two it was.
     draft_tokens : int
         Tokens that were proposed for this row by cheaper means, whether they were right or not.
+    top_logprobs : tuple of tuple of TopLogprob
+        For each token the most probable ones at its place, best first; empty where not asked for.
     """
 
     row: int
@@ -115,6 +184,7 @@ class Chunk:
     sampled_tokens: int = 0
     stopped_at: str | None = None
     draft_tokens: int = 0
+    top_logprobs: tuple[tuple[TopLogprob, ...], ...] = ()
 
 
 def _joined(parts: Iterable[tuple[float, ...] | None]) -> tuple[float, ...] | None:
@@ -149,6 +219,8 @@ class Completion:
         where several share one, 0 on the others. Sampled rows tell theirs in chunks.
     stopped_at : str or None
         The stop text that ended the row; None where the model ended it, empty where a server does not tell.
+    top_logprobs : tuple of tuple of TopLogprob
+        For each token the most probable ones at its place, best first; empty where not asked for.
 
     Examples
     --------
@@ -167,6 +239,7 @@ class Completion:
     prompt_tokens: int = field(default=0, compare=False)
     cached_tokens: int = field(default=0, compare=False)
     stopped_at: str | None = None
+    top_logprobs: tuple[tuple[TopLogprob, ...], ...] = ()
 
     @classmethod
     def of_chunks(cls, chunks: Iterable[Chunk], finish: str | None = None) -> Completion:
@@ -189,6 +262,7 @@ class Completion:
             offsets=tuple(offset for part in parts for offset in part.offsets),
             finish=ends[-1] if ends else (finish or "stop"),
             stopped_at=next((part.stopped_at for part in reversed(parts) if part.finish is not None), None),
+            top_logprobs=tuple(top for part in parts for top in part.top_logprobs),
         )
 
     @property

@@ -52,7 +52,7 @@ class FakeLM(LanguageModel):
     True
     """
 
-    capabilities = LanguageModel.all_capabilities
+    capabilities = LanguageModel.all_capabilities - LanguageModel.sampling_capabilities
 
     def __init__(
         self,
@@ -96,6 +96,7 @@ class FakeLM(LanguageModel):
     async def stream(self, prompt: Prompt, seeds: Sequence[int], sampling: Sampling) -> AsyncIterator[Chunk]:
         """Yield each row in pieces of `chunk_tokens` bytes, all rows in turn."""
         check_prompt(prompt)
+        self.require(*sampling.needs)
         text = prompt_text(prompt)
         self.prompts.append(text)
         self.open_rows += len(seeds)

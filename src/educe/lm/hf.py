@@ -93,11 +93,14 @@ class TransformersModel(LocalModel):
         ------
         UsageError
             There is no seed, or the prompt is empty, malformed or longer than the context.
+        CapabilityError
+            Penalties, a bias, top log-probabilities or a constraint were asked for.
         BackendError
             The model failed, or was closed.
         """
         if not seeds:
             raise UsageError("No seed was given, so there is no row to draw. Give one seed per row.")
+        self.require(*sampling.needs)
         tokens = self.text.encode_prompt(prompt)
         self._check_length(len(tokens), 1)
         text = _RowText(self.text, tokens)

@@ -7,7 +7,7 @@ can be served, and `capabilities` says so.
 from __future__ import annotations
 
 import abc
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -19,6 +19,7 @@ from educe.core.ledger import Budget, Ledger
 from educe.core.seed import Seed
 from educe.core.sync import run_sync
 from educe.lm.completion import Chunk, Completion, Sampling
+from educe.lm.constraint import Constraint
 from educe.lm.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ class LanguageModel(abc.ABC):
         What `educe.load` was given.
     capabilities : frozenset of str
         Of ``"logprobs"`` (completions carry them), ``"score"``, ``"embed"``, ``"seed"`` (same seed, same row),
-        ``"text"`` (continues plain text), ``"chat"``, ``"continuation"`` (goes on with the assistant's last message).
+        ``"text"`` (continues plain text), ``"chat"``, ``"continuation"`` (goes on with the assistant's last message);
+        and for `Sampling`: ``"repetition_penalty"``, ``"penalties"`` (presence and frequency), ``"logit_bias"``,
+        ``"top_logprobs"``, and the kinds of constraint ``"json_schema"``, ``"regex"``, ``"grammar"``.
     path : Path or None
         The model's file or folder, where it has one.
     price : Price
@@ -63,9 +66,18 @@ class LanguageModel(abc.ABC):
     capabilities: frozenset[str] = frozenset({"text", "chat", "continuation"})
     path: Path | None = None
     price: Price = Price()
-    all_capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"logprobs", "score", "embed", "seed", "text", "chat", "continuation"}
+    sampling_capabilities: ClassVar[frozenset[str]] = frozenset(
+        {"repetition_penalty", "penalties", "logit_bias", "top_logprobs", "json_schema", "regex", "grammar"}
     )
+    all_capabilities: ClassVar[frozenset[str]] = sampling_capabilities | {
+        "logprobs",
+        "score",
+        "embed",
+        "seed",
+        "text",
+        "chat",
+        "continuation",
+    }
 
     @abc.abstractmethod
     def stream(self, prompt: Prompt, seeds: Sequence[int], sampling: Sampling) -> AsyncIterator[Chunk]:
@@ -98,6 +110,12 @@ class LanguageModel(abc.ABC):
         top_k: int = 0,
         min_p: float = 0.0,
         stop: Sequence[str] = (),
+        repetition_penalty: float = 1.0,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        logit_bias: Mapping[int, float] | None = None,
+        top_logprobs: int = 0,
+        constraint: Constraint | None = None,
         seed: int | Seed = 0,
     ) -> list[Completion]:
         """Draw `n` completions of one prompt.
@@ -109,6 +127,8 @@ class LanguageModel(abc.ABC):
         n : int
             Number of completions, >= 1.
         max_tokens, temperature, top_p, top_k, min_p, stop
+            See `Sampling`.
+        repetition_penalty, presence_penalty, frequency_penalty, logit_bias, top_logprobs, constraint
             See `Sampling`.
         seed : int or Seed
             Row ``i`` draws from the child ``("row", i)`` of this seed.
@@ -122,13 +142,29 @@ class LanguageModel(abc.ABC):
         ------
         UsageError
             A parameter is out of range or the prompt is empty.
+        CapabilityError
+            The model cannot draw in this way.
         BackendError
             The model or server failed.
         """
         if n < 1:
             raise UsageError(f"n={n} asks for no completion. Give n >= 1.")
         stops = (stop,) if isinstance(stop, str) else tuple(stop)
-        sampling = Sampling(max_tokens, temperature, top_p, top_k, min_p, stops)
+        sampling = Sampling(
+            max_tokens,
+            temperature,
+            top_p,
+            top_k,
+            min_p,
+            stops,
+            repetition_penalty,
+            presence_penalty,
+            frequency_penalty,
+            tuple((logit_bias or {}).items()),
+            top_logprobs,
+            constraint,
+        )
+        self.require(*sampling.needs)
         seeds = [Seed.of(seed).child("row", row).bits() for row in range(n)]
         rows: list[list[Chunk]] = [[] for _ in seeds]
         async for chunk in self.stream(prompt, seeds, sampling):

@@ -147,7 +147,8 @@ class OpenAIModel(LanguageModel):
         self.base_url = checked_address(base_url)
         self.model = model
         self.price = price
-        self.capabilities = frozenset({"text", "chat", "continuation", "logprobs", "score", "embed"})
+        drawn = {"penalties", "logit_bias", "top_logprobs", "json_schema"}
+        self.capabilities = frozenset({"text", "chat", "continuation", "logprobs", "score", "embed"} | drawn)
         self.transport = Transport(self.base_url, find_key(api_key, self.base_url), concurrency, timeout, retries)
         self.name = self.fingerprint
         self._dialect = Dialect()
@@ -195,11 +196,13 @@ class OpenAIModel(LanguageModel):
         UsageError
             The prompt is empty, or the server has several models and none was named.
         CapabilityError
-            The server refuses something that changes how rows are drawn.
+            The API has no word for something that was asked for (a repetition penalty, a regular expression, a
+            grammar), or the server refuses something that changes how rows are drawn.
         BackendError
             The server failed.
         """
         check_prompt(prompt)
+        self.require(*sampling.needs)
         await self.resolve()
         # Without a bound: rows that waited for the reader would hold the slots that the reader's own requests need.
         queue: asyncio.Queue[Chunk | Exception | None] = asyncio.Queue()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["PACKAGED", "packaged_folder"]
+__all__ = ["ASKED_BARE", "PACKAGED", "packaged_folder"]
 
 PACKAGED = {
     "abacus": "A small reasoner on procedural step-by-step tasks, trained from scratch by this project.",
 }
+# Models that were trained on bare questions: examples before a question and an instruction after it throw them off.
+ASKED_BARE = frozenset({"abacus"})
 
 
 def packaged_folder(name: str | Path) -> Path:

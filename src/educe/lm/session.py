@@ -13,7 +13,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from educe.core.ledger import Budget, Ledger
 from educe.core.seed import Seed
 from educe.core.sync import run_sync
 from educe.lm.completion import Chunk, Completion, Sampling
+from educe.lm.constraint import Constraint
 from educe.lm.model import LanguageModel
 from educe.lm.prompt import Prompt, check_prompt
 
@@ -176,6 +177,12 @@ class Session:
         top_k: int = 0,
         min_p: float = 0.0,
         stop: Sequence[str] | str = (),
+        repetition_penalty: float = 1.0,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        logit_bias: Mapping[int, float] | None = None,
+        top_logprobs: int = 0,
+        constraint: Constraint | None = None,
         key: Sequence[str | int] = (),
         continues: int = 0,
     ) -> list[Completion]:
@@ -188,6 +195,8 @@ class Session:
         n : int
             Number of completions, >= 1.
         max_tokens, temperature, top_p, top_k, min_p, stop
+            See `Sampling`.
+        repetition_penalty, presence_penalty, frequency_penalty, logit_bias, top_logprobs, constraint
             See `Sampling`.
         key : sequence of str or int
             Further labels for the seeds, for methods that draw the same prompt for several purposes.
@@ -204,6 +213,8 @@ class Session:
         ------
         UsageError
             A parameter is out of range or the prompt is empty.
+        CapabilityError
+            The model cannot draw in this way.
         BackendError
             The model or server failed.
         """
@@ -211,7 +222,21 @@ class Session:
         if n < 1:
             raise UsageError(f"n={n} asks for no completion. Give n >= 1.")
         stops = (stop,) if isinstance(stop, str) else tuple(stop)
-        sampling = Sampling(max_tokens, temperature, top_p, top_k, min_p, stops)
+        sampling = Sampling(
+            max_tokens,
+            temperature,
+            top_p,
+            top_k,
+            min_p,
+            stops,
+            repetition_penalty,
+            presence_penalty,
+            frequency_penalty,
+            tuple((logit_bias or {}).items()),
+            top_logprobs,
+            constraint,
+        )
+        self.lm.require(*sampling.needs)
         if not self._check(continues > 0):
             return []
         label = content_hash(prompt if isinstance(prompt, str) else [dict(message) for message in prompt])

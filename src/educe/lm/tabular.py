@@ -115,6 +115,7 @@ class TabularLM(LanguageModel):
     async def stream(self, prompt: Prompt, seeds: Sequence[int], sampling: Sampling) -> AsyncIterator[Chunk]:
         """Draw all rows token by token, in lock-step."""
         check_prompt(prompt)
+        self.require(*sampling.needs)
         spelling = _Spelling(self)
         rows = [Row(row, seed, spelling, sampling.stop, sampling.max_tokens) for row, seed in enumerate(seeds)]
         texts = [""] * len(seeds)

@@ -77,7 +77,7 @@ def _revisions(axes: Axes, revised: dict[str, Any]) -> None:
         shares = np.array(revised[key])
         errors = np.sqrt(shares * (1 - shares) / revised["questions"])
         axes.errorbar(count, shares, errors, marker="o", markersize=4, color=colour)
-        place = 0.12 if colour == CHOSEN else 0.05
+        place = 0.95 if colour == CHOSEN else 0.88
         axes.text(0.97, place, label, color=colour, fontsize=8, ha="right", transform=axes.transAxes)
     axes.set_xticks(count)
     axes.set_ylim(0, 1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+from functools import cache
 from typing import Any
 
 from educe.core import Seed
@@ -19,7 +20,7 @@ from educe.reason import FunctionReward, Question, StepPolicy
 STEPS = 6
 SKILLS = (0.97, 0.90, 0.80, 0.65, 0.45)
 SIGNAL, NOISE, ATTRACTIVE = 1.5, 1.5, 0.08
-SLIPS = (1, -1, 10, -10, 2)
+SLIPS = (1, 2, 3, 10, 20)  # of one sign, so that no slip takes another back: a wrong path stays wrong
 WORDINGS = 16  # a value is written in one of so many ways, so that right paths are not all one text
 POLICY = StepPolicy(max_steps=STEPS, temperature=1.0)
 
@@ -51,14 +52,16 @@ def task(root: Seed, place: int) -> tuple[Question, TabularLM, FunctionReward, i
     skill = SKILLS[place % len(SKILLS)]
     label = (root.root, *root.path, place)
 
+    @cache
+    def after(place: int, value: int) -> dict[str, float]:
+        right = value + changes[place]
+        said = {right: skill, **{right + slip: (1 - skill) / len(SLIPS) for slip in SLIPS}}
+        form = "({}) The answer is {}." if place + 1 == STEPS else "({}) {}\n"
+        return {form.format(w, value): share / WORDINGS for value, share in said.items() for w in range(WORDINGS)}
+
     def law(prompt: str, text: str) -> dict[str, float]:
         seen = written(text)
-        if len(seen) == STEPS:
-            return {"": 1.0}
-        right = (seen[-1] if seen else start) + changes[len(seen)]
-        said = {right: skill, **{right + slip: (1 - skill) / len(SLIPS) for slip in SLIPS}}
-        form = "({}) The answer is {}." if len(seen) + 1 == STEPS else "({}) {}\n"
-        return {form.format(w, value): share / WORDINGS for value, share in said.items() for w in range(WORDINGS)}
+        return {"": 1.0} if len(seen) == STEPS else after(len(seen), seen[-1] if seen else start)
 
     async def score(asked: Question, text: str) -> float:
         return _score(written(text), values, (*label, text.strip()), label)

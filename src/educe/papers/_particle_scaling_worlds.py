@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import math
 from collections import Counter
+from functools import cache
 from statistics import fmean, stdev
 from typing import Any
 
@@ -25,7 +26,7 @@ REGIMES: dict[str, dict[str, Any]] = {
     "correlated noise, one wording": {**RISING, "noise": 1.5, "along": 0.9, "wordings": 1},
 }
 STEPS_OF_CHAIN, RIGHT = 8, 0.75
-SLIPS = (1, -1, 10, -10, 2)
+SLIPS = (1, 2, 3, 10, 20)  # of one sign, so that no slip takes another back: a wrong path stays wrong
 CHAIN = StepPolicy(max_steps=STEPS_OF_CHAIN, temperature=1.0)
 SHORT = StepPolicy(max_steps=4, temperature=1.0)
 LETTERS = Question("Which letters?", kind="text", examples=(), instruction="")
@@ -83,15 +84,16 @@ def _written(text: str) -> list[int]:
 def chain_model(operations: list[int], values: list[int], wordings: int) -> TabularLM:
     """The model for one question: a step is a value in one of several wordings, all equally probable."""
 
+    @cache
+    def after(place: int, value: int) -> dict[str, float]:
+        right = value + operations[place]
+        said = {right: RIGHT, **{right + slip: (1 - RIGHT) / len(SLIPS) for slip in SLIPS}}
+        form = "({}) The answer is {}." if place + 1 == STEPS_OF_CHAIN else "({}) {}\n"
+        return {form.format(w, value): share / wordings for value, share in said.items() for w in range(wordings)}
+
     def law(prompt: str, text: str) -> dict[str, float]:
         seen = _written(text)
-        if len(seen) == STEPS_OF_CHAIN:
-            return {"": 1.0}
-        right = (seen[-1] if seen else values[0]) + operations[len(seen)]
-        last = len(seen) + 1 == STEPS_OF_CHAIN
-        said = {right: RIGHT, **{right + slip: (1 - RIGHT) / len(SLIPS) for slip in SLIPS}}
-        form = "({}) The answer is {}." if last else "({}) {}\n"
-        return {form.format(w, value): share / wordings for value, share in said.items() for w in range(wordings)}
+        return {"": 1.0} if len(seen) == STEPS_OF_CHAIN else after(len(seen), seen[-1] if seen else values[0])
 
     return TabularLM(law)
 

@@ -244,9 +244,28 @@ def run(scale: Scale = Scale.SMALL, seed: int = 0, lm: Any = None, tasks: Any = 
             "stop. The first sample is greedy, the others follow the paper's rising temperature. Uniform best-of-k "
             "takes the first k of the same samples; the multiple interpolates between its points. Random pruning is "
             "the mean of 20 draws. The best score is chosen by the same judgement that stops the loop and is "
-            "therefore too high as a confidence."
+            "therefore too high as a confidence. "
+            f"{_what_is_judged(asked['test'], test, ranks[-1])}"
         ),
     )  # fmt: skip
+
+
+def _what_is_judged(problems: Sequence[Any], bank: SampleBank, overall: float) -> str:
+    """Say how the judgement ranks the answers of one question, next to how it ranks all answers together."""
+    found: dict[str, list[float]] = {}
+    for problem, row in zip(problems, bank.rows, strict=True):
+        right = (row.verdicts == 1).astype(float)
+        if 0 < right.sum() < len(right):
+            found.setdefault(problem.family.name, []).append(auroc(row.scores["self-eval"][:, -1], right))
+    if not found:
+        return ""
+    means = {name: float(np.mean(ranks)) for name, ranks in found.items()}
+    return (
+        f"What the judgement tells apart is the question more than the answer: its AUROC is {overall:.2f} over all "
+        "answers, but within one question, on average over those answered both rightly and wrongly, "
+        f"{', '.join(f'{mean:.2f} ({name}, {len(found[name])} questions)' for name, mean in means.items())}. "
+        "Where it is near 0.5 it can say when to stop and cannot say which answer to keep."
+    )
 
 
 def _share(accuracy: float, first: float, gain: float) -> float:

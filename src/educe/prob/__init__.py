@@ -24,6 +24,12 @@ from educe.prob.driver import Inference, drive, run, run_async, run_steps, toget
 from educe.prob.elliptical_slice import elliptical_slice
 from educe.prob.enumeration import enumerate_exact, paths
 from educe.prob.factor_graph import FactorGraph
+from educe.prob.forward_diffusion import (
+    DeterministicInverse,
+    ForwardDiffusion,
+    Views,
+    cosine_schedule,
+)
 from educe.prob.gibbs import gibbs, gibbs_site
 from educe.prob.hmc import hmc
 from educe.prob.importance import importance
@@ -54,9 +60,11 @@ from educe.prob.pimh import pimh
 from educe.prob.plan import Plan
 from educe.prob.program import Program, check_pure, program
 from educe.prob.progress import show_progress
+from educe.prob.projections import ViewDenoiser, pixel_centres, posterior_reference, radon
 from educe.prob.requests import Draw, Evaluate, Factor, Twist, barrier, factor, observe, score, twist
 from educe.prob.resample_move import rmsmc
 from educe.prob.resampling import Ancestors
+from educe.prob.signal_diffusion import SignalDiffusion
 from educe.prob.slice_sampling import slice_sampling
 from educe.prob.smc import smc
 from educe.prob.smc2 import filtered, smc2
@@ -77,6 +85,7 @@ __all__ = [
     "Categorical",
     "ChainKernel",
     "Chains",
+    "DeterministicInverse",
     "Dirichlet",
     "Dist",
     "Done",
@@ -86,6 +95,7 @@ __all__ = [
     "Factor",
     "FactorGraph",
     "Finite",
+    "ForwardDiffusion",
     "Gamma",
     "HalfCauchy",
     "HalfNormal",
@@ -101,6 +111,7 @@ __all__ = [
     "Plan",
     "Poisson",
     "Program",
+    "SignalDiffusion",
     "Site",
     "Slot",
     "Source",
@@ -111,6 +122,8 @@ __all__ = [
     "Tuning",
     "Twist",
     "Uniform",
+    "ViewDenoiser",
+    "Views",
     "Weight",
     "Weighted",
     "advance",
@@ -123,6 +136,7 @@ __all__ = [
     "collapse",
     "compose",
     "conditional_smc",
+    "cosine_schedule",
     "drive",
     "effective_sample_size",
     "elliptical_slice",
@@ -153,9 +167,12 @@ __all__ = [
     "particle_gibbs",
     "paths",
     "pimh",
+    "pixel_centres",
     "plot_ranks",
+    "posterior_reference",
     "program",
     "r_hat",
+    "radon",
     "rank_histogram",
     "rejuvenate",
     "repeat",

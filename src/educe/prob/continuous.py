@@ -47,7 +47,7 @@ class Normal(Density):
 
     @staticmethod
     def _draw(rng: np.random.Generator, loc: Any, scale: Any) -> Any:
-        # The same stream as rng.normal, at two thirds of its time for arrays; unlike that, it does not look at the scale.
+        # The stream of rng.normal, at two thirds of its time for arrays; unlike that, it does not look at the scale.
         if np.any(scale <= 0):
             raise ValueError("scale <= 0")
         return loc + scale * rng.standard_normal(np.broadcast_shapes(loc.shape, scale.shape))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from educe.core import Budget, Ledger, Posterior, Seed, UsageError, run_sync
 from educe.lm import Chunk, LanguageModel, Session, load
+from educe.lm.packaged import ASKED_BARE
 from educe.reason.question import Answer, Question
 from educe.reason.strategy import Strategy, make_method
 
@@ -25,6 +27,9 @@ async def ask(
     on_chunk: Callable[[Chunk, Ledger], None] | None = None,
 ) -> Posterior[Answer]:
     """Answer a question.
+
+    A model that was trained on bare questions gets no examples of ours, and no instruction, where the question leaves
+    both open.
 
     Parameters
     ----------
@@ -73,6 +78,8 @@ async def ask(
         model = lm if isinstance(lm, LanguageModel) else load(lm)
         session = Session(model, budget, seed, on_chunk=on_chunk)
     session.lm.require(*strategy.requires)
+    if session.lm.name in ASKED_BARE and asked.examples is None and asked.instruction is None:
+        asked = replace(asked, examples=(), instruction="")
     return await strategy(asked, session)
 
 

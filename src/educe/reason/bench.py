@@ -118,6 +118,8 @@ class Grid:
         Root of problems and draws.
     dtype : str
         Numbers of a local model.
+    beside : bool
+        Whether greedy decoding and votes stand beside the methods; without them there is no summary.
 
     Raises
     ------
@@ -140,6 +142,7 @@ class Grid:
     difficulty: int | None = None
     seed: int = 0
     dtype: str = "float32"
+    beside: bool = True
 
     def __post_init__(self) -> None:
         if not self.methods or not self.tasks:
@@ -159,6 +162,8 @@ class Grid:
     @property
     def baselines(self) -> tuple[str, ...]:
         """What stands in the grid to be beaten."""
+        if not self.beside:
+            return ()
         return (GREEDY, *(f"{VOTE}:n={size}" for size in vote_sizes(self.budget)))
 
     @property

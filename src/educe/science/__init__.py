@@ -1,4 +1,4 @@
-"""Data for science: statistics of compositions, and fast generation of solutions of differential equations."""
+"""Data for science: compositions, recordings of neurons, and solutions of differential equations."""
 
 from educe.science._tables import PartTable
 from educe.science.coda.bootstrap import bootstrap_partial
@@ -17,6 +17,12 @@ from educe.science.coda.simulation import (
     sparse_concentration,
 )
 from educe.science.coda.zeros import ZeroReplacement, replace_zeros
+from educe.science.connectome.affinity import AffinityTensor, affinity
+from educe.science.connectome.block_model import WeightedSBM, co_membership
+from educe.science.connectome.factorization import Factors, RankChoice, choose_rank, ntf
+from educe.science.connectome.motifs import DynamicConnectome, Motif, dynamic_connectome
+from educe.science.connectome.recordings import Recording, Stimulus, from_mat
+from educe.science.connectome.simulation import SimulatedRecording, simulate
 from educe.science.krylov._threads import one_blas_thread
 from educe.science.krylov.dataset import Dataset, generate_dataset
 from educe.science.krylov.finite_volume import SIDES, Diffusion, assemble_diffusion
@@ -33,31 +39,45 @@ __all__ = [
     "GCRODR",
     "PRECONDITIONERS",
     "SIDES",
+    "AffinityTensor",
     "CompositionalCovariance",
     "Darcy",
     "Dataset",
     "Diffusion",
+    "DynamicConnectome",
     "Edge",
+    "Factors",
     "Helmholtz",
     "LinearProblem",
+    "Motif",
     "MultipleR2",
     "PartTable",
     "PartialCorrelation",
     "PdeSample",
     "Poisson",
     "Proportionality",
+    "RankChoice",
+    "Recording",
     "RecycledSpace",
     "SimulatedParts",
+    "SimulatedRecording",
     "Solve",
+    "Stimulus",
     "Thermal",
+    "WeightedSBM",
     "ZeroReplacement",
+    "affinity",
     "alr",
     "assemble_diffusion",
     "bootstrap_partial",
+    "choose_rank",
     "closure",
     "clr",
+    "co_membership",
     "concentration",
+    "dynamic_connectome",
     "edge_average_precision",
+    "from_mat",
     "gaussian_random_field",
     "gcro_dr",
     "generate_dataset",
@@ -65,6 +85,7 @@ __all__ = [
     "ilr",
     "ilr_basis",
     "multiple_r2",
+    "ntf",
     "one_blas_thread",
     "partial_correlation",
     "partial_residuals",
@@ -73,6 +94,7 @@ __all__ = [
     "replace_zeros",
     "roman_cups",
     "sample_compositions",
+    "simulate",
     "sort_systems",
     "sparse_concentration",
     "subspace_distance",

@@ -13,7 +13,19 @@ from starlette.exceptions import HTTPException
 
 from educe.core import EduceError, UsageError
 from educe.papers.catalogue import list_cards
-from educe.site import asks, keys, machine, pages, paper_page, runs, sign_in, submissions, subscriptions, votes
+from educe.site import (
+    accounts,
+    asks,
+    keys,
+    machine,
+    pages,
+    paper_page,
+    runs,
+    sign_in,
+    submissions,
+    subscriptions,
+    votes,
+)
 from educe.site.config import SiteConfig
 from educe.site.database import file_lock
 from educe.site.explaining import explain
@@ -123,6 +135,7 @@ def create_app(config: SiteConfig | None = None, pool: ModelPool | None = None) 
         asks.router,
         keys.router,
         sign_in.router,
+        accounts.router,
         subscriptions.router,
         submissions.router,
         machine.router,

@@ -27,6 +27,7 @@ from sqlalchemy import Engine, create_engine, event, make_url, select, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
 
 from educe.core import StoreError, UsageError
 from educe.site.schema import Base, State
@@ -34,6 +35,7 @@ from educe.site.schema import Base, State
 __all__ = ["Database", "file_lock"]
 
 MIGRATIONS = Path(__file__).with_name("migrations")
+CLOSE_SECONDS = 5.0
 FRESH = 0.5  # Seconds for which a process believes that nothing changed elsewhere.
 _alembic = threading.Lock()  # Alembic keeps its context in a global.
 _PRAGMAS = (
@@ -134,7 +136,11 @@ class Database:
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, those that threads of cancelled tasks still use as soon as they come back."""
+        pool = self.engine.pool
+        end = time.monotonic() + CLOSE_SECONDS
+        while isinstance(pool, QueuePool) and pool.checkedout() and time.monotonic() < end:
+            time.sleep(0.01)
         self.engine.dispose()
 
     @contextlib.contextmanager

@@ -4,7 +4,9 @@ A plain ASGI layer around the application, because most readers get an answer th
 
 Refused are: a foreign ``Host`` while listening to this machine alone (a page elsewhere could otherwise reach the server
 through a name of its own), a missing key, a changing request that a browser says comes from another site, a body beyond
-the cap, and a body that does not come.
+the cap of its route, and a body that does not come. A refusal keeps the connection where the rest of the body can be
+told from the next request: clients that read only when they have sent all would otherwise find a broken pipe, not the
+refusal.
 
 Cross-site requests are told by what browsers send and scripts cannot forge: ``Sec-Fetch-Site``, ``Origin`` from older
 ones. A request with neither is no browser's; it may pass, but any cookie on it is not trusted. Session cookies are also
@@ -33,11 +35,14 @@ from educe.site.config import SiteConfig, is_loopback
 from educe.site.database import Database
 from educe.site.logs import RequestLog
 from educe.site.metrics import Metrics
+from educe.site.openai import Limits as ApiLimits
 from educe.site.sessions import COOKIE, SessionSigner
 
 __all__ = ["Front"]
 
 KEEP = b"x-keep"
+API = "/v1/"
+CLOSE = (b"connection", b"close")  # Of a body without a declared length, or one that stays away, the end is not known.
 KEPT_BYTES = 64 << 20
 BODY_SECONDS = 20.0
 # What somebody who has yet to give the key must reach; a link that ends a digest carries a key of its own.
@@ -100,9 +105,9 @@ class _Answers:
 
 
 class _Refused(Exception):  # noqa: N818  (an answer, not a fault)
-    def __init__(self, status: int, code: str, message: str, headers: list[tuple[bytes, bytes]] | None = None) -> None:
+    def __init__(self, status: int, code: str, message: str, *headers: tuple[bytes, bytes]) -> None:
         super().__init__(message)
-        self.status, self.code, self.message, self.headers = status, code, message, headers or []
+        self.status, self.code, self.message, self.headers = status, code, message, headers
 
 
 class Front:
@@ -182,16 +187,21 @@ class Front:
                         401,
                         "invalid_api_key",
                         "This server demands its key. Send it as 'Authorization: Bearer KEY', or sign in at /key.",
-                        [(b"www-authenticate", b"Bearer")],
+                        (b"www-authenticate", b"Bearer"),
                     )
         if scope["method"] not in SAFE:
             _same_site(headers, host)
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self.config.limits.body:
-            raise self._too_large()
+        if not length.isdigit() or int(length[:20]) > self._most(scope):
+            raise self._too_large(scope)
 
-    def _too_large(self) -> _Refused:
-        return _Refused(413, "body_too_large", f"The body is larger than {self.config.limits.body} bytes. Send less.")
+    def _most(self, scope: Scope) -> int:
+        """Most bytes of a body."""
+        return ApiLimits().bytes if scope["path"].startswith(API) else self.config.limits.body
+
+    def _too_large(self, scope: Scope, *headers: tuple[bytes, bytes]) -> _Refused:
+        message = f"The body is longer than this server's limit of {self._most(scope)} bytes. Send less."
+        return _Refused(413, "body_too_long", message, *headers)
 
     async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -256,7 +266,7 @@ class Front:
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, original: Scope | None = None) -> None:
         """Call the application with a capped body and protective headers."""
-        left = self.config.limits.body
+        left = self._most(scope)
         refused: _Refused | None = None
         started = False
         whole = False
@@ -267,13 +277,13 @@ class Front:
                 # After the body, what comes is the client's leaving, which may take any time.
                 message = await (receive() if whole else asyncio.wait_for(receive(), BODY_SECONDS))
             except TimeoutError:
-                refused = _Refused(408, "body_timeout", "The body did not come in time. Send it again.")
+                refused = _Refused(408, "body_too_slow", "The body did not come in time. Send it again.", CLOSE)
                 return {"type": "http.disconnect"}
             if message["type"] == "http.request":
                 whole = not message.get("more_body", False)
                 left -= len(message.get("body", b""))
                 if left < 0:
-                    refused = self._too_large()
+                    refused = self._too_large(scope, CLOSE)
                     return {"type": "http.disconnect"}
             return message
 
@@ -343,12 +353,7 @@ async def _send_refusal(scope: Scope, refused: _Refused, send: Send) -> None:
     kind = "invalid_request_error" if refused.status != 401 else "authentication_error"
     error = {"message": refused.message, "type": kind, "param": None, "code": refused.code}
     body = json.dumps({"error": error, "detail": refused.message}).encode()
-    # What is left of a refused body must not be read as the next request.
-    headers += [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),
-    ]
+    headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

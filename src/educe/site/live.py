@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 
-from fastapi import Request
+from fastapi import HTTPException, Request
 from fastapi.responses import StreamingResponse
 
 __all__ = ["event", "live"]
@@ -54,7 +54,11 @@ def live(request: Request, look: Callable[[], tuple[str, bool]], stopping: async
         started = beat = time.monotonic()
         yield "retry: 2000\n\n"
         while True:
-            fragment, final = await asyncio.to_thread(look)
+            try:
+                fragment, final = await asyncio.to_thread(look)
+            except HTTPException:
+                # What is watched was deleted with the account that it belonged to.
+                fragment, final = shown or "", True
             if fragment != shown:
                 shown, beat = fragment, time.monotonic()
                 yield event("fragment", fragment)

@@ -34,6 +34,7 @@ ROUNDS = 3
 MOST_TERMS = 40_000
 GROWTH = 1.25  # New papers are laid into the old space until there are this many times the papers it was made from.
 LEAST_COSINE = 0.15
+REMEMBERED = 4096  # points of queries
 _STOP_WORDS = """
 a an and are as at be been but by can each for from has have how if in into is it its more no not of on one or our over
 so such than that the their them then there these they this those to under up was we what when where which while who
@@ -90,6 +91,8 @@ class MeaningIndex:
         self.numbers, self.vectors, self.terms = numbers, vectors, terms
         self.weights, self.basis, self.built_from = weights, basis, built_from
         self._places = {term: place for place, term in enumerate(terms)}
+        # Most letters of a query that is being typed change nothing about its meaning yet.
+        self._around = lru_cache(REMEMBERED)(self._searched)
 
     @classmethod
     def build(cls, texts: Mapping[int, str]) -> MeaningIndex:
@@ -224,7 +227,7 @@ class MeaningIndex:
             ]
             for place in begun:
                 point += self.weights[place] * self.basis[place] / len(begun)
-        return self._around(point, limit)
+        return list(self._around(point.tobytes(), limit))
 
     def similar(self, number: int, limit: int) -> list[int]:
         """Return the papers nearest to one paper.
@@ -239,17 +242,18 @@ class MeaningIndex:
         place = int(np.searchsorted(self.numbers, number))
         if place >= len(self.numbers) or self.numbers[place] != number:
             return []
-        return [found for found in self._around(self.vectors[place], limit + 1) if found != number][:limit]
+        return [found for found in self._around(self.vectors[place].tobytes(), limit + 1) if found != number][:limit]
 
-    def _around(self, point: NDArray[np.float32], limit: int) -> list[int]:
+    def _searched(self, bits: bytes, limit: int) -> tuple[int, ...]:
+        point = np.frombuffer(bits, dtype=np.float32)
         length = float(np.linalg.norm(point))
         if length < 1e-9 or not len(self.numbers):
-            return []
+            return ()
         cosines = self.vectors @ (point / length)
         limit = min(limit, len(cosines))
         best = np.argpartition(-cosines, limit - 1)[:limit]
         best = best[np.lexsort((self.numbers[best], -cosines[best]))]
-        return [int(self.numbers[place]) for place in best if cosines[place] >= LEAST_COSINE]
+        return tuple(int(self.numbers[place]) for place in best if cosines[place] >= LEAST_COSINE)
 
     def save(self, path: Path) -> None:
         """Write the index to a file, in one step.

@@ -196,7 +196,7 @@ def ask_to_cancel(database: Database, kind: Kind, number: str) -> None:
 
 
 def wanted_cancel(database: Database, kind: Kind, number: str) -> bool:
-    """Whether somebody asked to cancel one.
+    """Whether somebody asked to cancel one, or it was deleted.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ def wanted_cancel(database: Database, kind: Kind, number: str) -> bool:
         Its id.
     """
     with database.read() as session:
-        return bool(session.scalar(select(kind.cancel).where(kind.id == number)))
+        return session.scalar(select(kind.cancel).where(kind.id == number)) != 0
 
 
 def interrupt_all(database: Database) -> int:

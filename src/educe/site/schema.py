@@ -9,6 +9,7 @@ Full-text indexes are made by the migrations alone, because each database has it
 
 from __future__ import annotations
 
+import secrets
 import time
 from typing import Any
 
@@ -42,6 +43,9 @@ _OPEN = text(f"state IN ({', '.join(map(repr, OPEN_STATES))})")
 
 # SQLite gives out row numbers by itself only for a column declared INTEGER.
 Number = BigInteger().with_variant(Integer, "sqlite")
+
+
+PERSON_BITS = 52  # JSON numbers hold them exactly.
 
 
 def now() -> int:
@@ -167,7 +171,7 @@ class Person(Base):
     Parameters
     ----------
     id : int
-        Row number.
+        Random, so that whoever comes after a deleted account never gets its number, which old cookies still name.
     email : str
         Normalised address.
     created : int
@@ -179,7 +183,7 @@ class Person(Base):
     __tablename__ = "people"
     __table_args__ = (Index("people_unconfirmed", "confirmed", "created"),)
 
-    id: Mapped[int] = mapped_column(Number, primary_key=True)
+    id: Mapped[int] = mapped_column(Number, primary_key=True, default=lambda: secrets.randbits(PERSON_BITS))
     email: Mapped[str] = mapped_column(String(254), unique=True)
     created: Mapped[int] = mapped_column(BigInteger, default=now)
     confirmed: Mapped[int | None] = mapped_column(BigInteger)

@@ -28,6 +28,7 @@ from educe.site.config import SiteConfig
 __all__ = ["PatientProtocol", "listen", "serve"]
 
 HEADER_SECONDS = 10.0
+REST_SECONDS = 20.0
 HEADER_BYTES = 64 << 10
 KEEP_ALIVE_SECONDS = 30
 MOST_CONNECTIONS = 1000
@@ -38,7 +39,8 @@ class PatientProtocol(HttpToolsProtocol):
     """HTTP/1.1 that closes connections whose request line and headers are late or too long.
 
     uvicorn limits how long an idle connection is kept, and not how long a client may take to send its headers: a few
-    hundred clients that send one byte a minute would hold every connection.
+    hundred clients that send one byte a minute would hold every connection. The same goes for the rest of a body that
+    was refused, which is dropped as it comes.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -46,6 +48,7 @@ class PatientProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._header_bytes = 0
         self._in_headers = True
+        self._whole = False
         self._clock: asyncio.TimerHandle | None = self.loop.call_later(HEADER_SECONDS, self._late)
 
     def data_received(self, data: bytes) -> None:
@@ -60,7 +63,7 @@ class PatientProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Start the clock of a further request on this connection."""
         super().on_message_begin()
-        self._in_headers, self._header_bytes = True, 0
+        self._in_headers, self._header_bytes, self._whole = True, 0, False
         if self._clock is None:
             self._clock = self.loop.call_later(HEADER_SECONDS, self._late)
 
@@ -69,6 +72,18 @@ class PatientProtocol(HttpToolsProtocol):
         self._in_headers = False
         self._stop_clock()
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """Give the rest of a body that nobody reads a time to come in."""
+        super().on_response_complete()
+        if not self._whole and self._clock is None and not self.transport.is_closing():
+            self._clock = self.loop.call_later(REST_SECONDS, self._late)
+
+    def on_message_complete(self) -> None:
+        """Take the end of a request."""
+        self._whole = True
+        self._stop_clock()
+        super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let the connection go."""

@@ -19,10 +19,10 @@ from educe.site.links import GONE, read_token, use_token
 from educe.site.pages import TheSite
 from educe.site.postman import Postman, postman_of
 from educe.site.rendering import page
-from educe.site.schema import Person, Subscription, now
+from educe.site.schema import Person, now
 from educe.site.state import Site
 
-__all__ = ["ThePostman", "gone", "person_here", "private", "router"]
+__all__ = ["ThePostman", "forget", "gone", "person_here", "private", "router"]
 
 router = APIRouter(include_in_schema=False)
 ThePostman = Annotated[Postman, Depends(postman_of)]
@@ -126,20 +126,23 @@ def confirm(request: Request, site: TheSite, token: TokenText = "") -> Response:
 
 @router.post("/sign-out")
 def sign_out(request: Request, site: TheSite) -> Response:
-    """Forget who is signed in; the server key of this session, if any, stays."""
+    """Forget who is signed in."""
     response = RedirectResponse("/", 303)
-    session = {name: value for name, value in site.signer.session(request).items() if name != "person"}
-    site.signer.write(request, response, session)
+    forget(request, site, response)
     return private(response)
 
 
-@router.get("/account", response_class=HTMLResponse)
-def account(request: Request, site: TheSite) -> Response:
-    """Show who is signed in and what they get."""
-    person = person_here(request, site)
-    if person is None:
-        return private(RedirectResponse("/sign-in?next=/account", 303))
-    with site.database.read() as session:
-        chosen = select(Subscription).where(Subscription.person_id == person.id, Subscription.ended.is_(None))
-        subscriptions = list(session.scalars(chosen.order_by(Subscription.topic)))
-    return private(page("account.html", person=person, subscriptions=subscriptions, note=mail_note(site.config)))
+def forget(request: Request, site: Site, response: Response) -> None:
+    """End the session of a person; the server key of this session, if any, stays.
+
+    Parameters
+    ----------
+    request : Request
+        Carries the session.
+    site : Site
+        Knows the signature.
+    response : Response
+        Gets the cookie.
+    """
+    session = {name: value for name, value in site.signer.session(request).items() if name != "person"}
+    site.signer.write(request, response, session)

@@ -16,7 +16,7 @@ from educe.site.paper_page import Slug, find_paper
 from educe.site.rendering import page
 from educe.site.schema import Paper, Person, Vote
 
-__all__ = ["cast_vote", "router", "withdraw_vote"]
+__all__ = ["cast_vote", "recount", "router", "withdraw_vote"]
 
 router = APIRouter(include_in_schema=False)
 
@@ -44,7 +44,7 @@ def cast_vote(session: Session, person: int, paper: int) -> bool:
     except IntegrityError:
         # Two requests of one person at the same time: the key lets one through.
         return False
-    _recount(session, paper)
+    recount(session, paper)
     return True
 
 
@@ -67,11 +67,20 @@ def withdraw_vote(session: Session, person: int, paper: int) -> bool:
         delete(Vote).where(Vote.person_id == person, Vote.paper_id == paper).returning(Vote.paper_id)
     ).all()
     if gone:
-        _recount(session, paper)
+        recount(session, paper)
     return bool(gone)
 
 
-def _recount(session: Session, paper: int) -> None:
+def recount(session: Session, paper: int) -> None:
+    """Count a paper's votes anew.
+
+    Parameters
+    ----------
+    session : Session
+        To write with.
+    paper : int
+        Row number.
+    """
     # Counted anew, not incremented: the row is locked first, so that two voters at once cannot count past each other.
     row = session.scalars(select(Paper).where(Paper.id == paper).with_for_update()).one()
     times = list(session.scalars(select(Vote.created).where(Vote.paper_id == paper)))

@@ -1,8 +1,13 @@
 """Uncertainty: how sure a model is, how sure it should be, and how to tell the difference."""
 
+from educe.uncertainty import features
+from educe.uncertainty.bayesian_polynomial import BayesianPolynomial
 from educe.uncertainty.bootstrap import Estimate, bootstrap
 from educe.uncertainty.calibration import Platt, fit_platt
 from educe.uncertainty.compare_modes import ModeSummary, PairedReport, compare_modes, compare_modes_sync, paired_report
+from educe.uncertainty.deup import DEUP, Prediction
+from educe.uncertainty.excess_risk import ExcessRiskScore, evaluate
+from educe.uncertainty.features import Feature
 from educe.uncertainty.metrics import (
     Bins,
     SelectiveCurve,
@@ -28,11 +33,15 @@ from educe.uncertainty.probability_head import ProbabilityHead
 from educe.uncertainty.reliability import Decomposition, Reliability, murphy, reliability
 
 __all__ = [
+    "DEUP",
     "PIK",
+    "BayesianPolynomial",
     "Bins",
     "CalibrationReport",
     "Decomposition",
     "Estimate",
+    "ExcessRiskScore",
+    "Feature",
     "Item",
     "Judgement",
     "ModeSummary",
@@ -41,6 +50,7 @@ __all__ = [
     "PTrueScorer",
     "PairedReport",
     "Platt",
+    "Prediction",
     "ProbabilityHead",
     "Reliability",
     "SelectiveCurve",
@@ -52,6 +62,8 @@ __all__ = [
     "compare_modes",
     "compare_modes_sync",
     "ece",
+    "evaluate",
+    "features",
     "fit_platt",
     "fit_temperature",
     "judge",

@@ -171,6 +171,16 @@ async def test_rows_with_long_texts_of_their_own_are_the_same(fresh, monkeypatch
     assert await settled(engine)
 
 
+async def test_more_scores_at_once_than_the_cache_holds_prompts(fresh) -> None:
+    """Each holds its prompt while its texts wait behind the prompts of others, which then find no room."""
+    engine, generator = fresh(cache_bytes=1 << 20), random.Random(0)
+    prompts = ["".join(generator.choices(WORDS, k=60)) for _ in range(80)]
+    together = await asyncio.gather(*(engine.score(prompt, ["cat", "mat"]) for prompt in prompts))
+    for prompt, scores in list(zip(prompts, together, strict=True))[::20]:
+        assert await engine.score(prompt, ["cat", "mat"]) == scores
+    assert await settled(engine)
+
+
 async def soak(engine: Engine, alone: Engine, count: int, seed: int) -> None:
     """Random requests, some cancelled: whatever is not cancelled equals what another engine gives, one at a time."""
     generator = random.Random(seed)
@@ -224,11 +234,6 @@ async def test_soak(fresh, count: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    strict=True,
-    reason="kernels keep memory for each new shape of a product: 583 MB after 40 requests, then +167, +71, +60, +38, +19, "
-    "+17, +24 MB for each 150; no Python object and no block is left behind",
-)
 async def test_resident_memory_stays_within_five_percent(fresh) -> None:
     import psutil
 

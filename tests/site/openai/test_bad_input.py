@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 
 import httpx
 import pytest
 
-from educe.lm import FakeLM, LanguageModel
+from educe.core import UsageError
+from educe.lm import Chunk, FakeLM, LanguageModel
+from educe.lm.completion import TopLogprob
 from educe.site.openai import Limits
 
 MESSAGES = [{"role": "user", "content": "How many legs has a spider?"}]
@@ -15,7 +18,7 @@ CHAT = {"model": "fake", "messages": MESSAGES}
 TEXT = {"model": "fake", "prompt": "Once"}
 EMBED = {"model": "fake", "input": "Once"}
 METHOD = {"model": "fake@self-consistency:4", "messages": MESSAGES}
-SCHEMA = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "integer"}}}
 
 # Each row: what is added to a sound body, and the field that the refusal must name.
 CHAT_ROWS = [
@@ -77,7 +80,13 @@ CHAT_ROWS = [
     ({"response_format": {"type": "json_schema", "json_schema": {"schema": {}}}}, "response_format.json_schema.name"),
     ({"frequency_penalty": 0.5}, "frequency_penalty"),
     ({"presence_penalty": -1}, "presence_penalty"),
+    ({"presence_penalty": 2.1}, "presence_penalty"),
+    ({"repetition_penalty": 0}, "repetition_penalty"),
+    ({"repetition_penalty": 1.1}, "repetition_penalty"),
     ({"logit_bias": {"50256": -100}}, "logit_bias"),
+    ({"logit_bias": {"hello": 1}}, "logit_bias"),
+    ({"logit_bias": {"\u0663": 1}}, "logit_bias"),
+    ({"logit_bias": {"5": 101}}, "logit_bias.5"),
     ({"tools": [{"type": "function"}]}, "tools"),
     ({"tool_choice": "required"}, "tool_choice"),
     ({"modalities": ["text", "audio"]}, "modalities"),
@@ -110,6 +119,8 @@ METHOD_ROWS = [
     ({"n": 2}, "n"),
     ({"stop": "x"}, "stop"),
     ({"logprobs": True}, "logprobs"),
+    ({"presence_penalty": 1}, "presence_penalty"),
+    ({"logit_bias": {"1": 1}}, "logit_bias"),
     ({"response_format": SCHEMA}, "response_format"),
     ({"min_p": 0.1}, "min_p"),
     ({"model": "fake@self-consistency:n=4,temperature=0.5", "temperature": 0.7}, "temperature"),
@@ -289,19 +300,56 @@ def test_what_a_model_lacks_is_named(serve, path, body, param):
 
 
 class Formal(FakeLM):
-    """A model that can be held to a form: it answers with the form itself."""
+    """A model that can be held to a form and knows alternatives: it answers with the form itself."""
 
-    capabilities = frozenset({*LanguageModel.all_capabilities, "response_format"})
+    capabilities = LanguageModel.all_capabilities
 
-    def constrained(self, form):
-        return FakeLM([json.dumps(form)])
+    def __init__(self):
+        super().__init__(["free text"])
+
+    async def stream(self, prompt, seeds, sampling):
+        if sampling.constraint is not None and "wrong" in sampling.constraint.text:
+            raise UsageError(f"The json_schema {sampling.constraint.text!r} cannot be used. Correct it.")
+        said = sampling.constraint.text if sampling.constraint else str(sampling.logit_bias)
+        top = (TopLogprob(1, b"\xe2", -0.5), TopLogprob(2, b"a", -math.inf), TopLogprob(3, b"b", -9.0))
+        told = (top[: sampling.top_logprobs],) if sampling.top_logprobs else ()
+        yield Chunk(0, said, (1,), (-1.0,), (-1.0,), (0,), "stop", sampled_tokens=1, top_logprobs=told)
 
 
-@pytest.mark.parametrize("form", [{"type": "json_object"}, SCHEMA])
-def test_a_model_that_can_be_held_to_a_form_is_held_to_it(serve, form):
-    with serve({"formal": Formal(["free text"])}) as served, httpx.Client(base_url=served.url) as http:
-        answer = post(http, "/v1/chat/completions", CHAT | {"model": "formal", "response_format": form}).json()
-    assert json.loads(answer["choices"][0]["message"]["content"]) == form
+@pytest.fixture
+def formal(serve):
+    with serve({"formal": Formal()}) as served, httpx.Client(base_url=served.url) as http:
+        yield http
+
+
+def test_a_model_that_can_be_held_to_a_form_is_held_to_it(formal):
+    for form, held in (
+        ({"type": "json_object"}, {"type": "object"}),
+        (SCHEMA, SCHEMA["json_schema"]["schema"]),
+    ):
+        answer = post(formal, "/v1/chat/completions", CHAT | {"model": "formal", "response_format": form}).json()
+        assert json.loads(answer["choices"][0]["message"]["content"]) == held
+    wrong = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "wrong"}}}
+    sent = post(formal, "/v1/chat/completions", CHAT | {"model": "formal", "response_format": wrong})
+    refusal(sent, 400, "response_format", "invalid_value")
+    wrong["json_schema"]["schema"] = {"description": "x" * 300_000}
+    sent = post(formal, "/v1/chat/completions", CHAT | {"model": "formal", "response_format": wrong})
+    refusal(sent, 400, "response_format", "above_limit")
+
+
+def test_alternatives_and_bias_reach_a_model_that_knows_them(formal):
+    ask = CHAT | {"model": "formal", "logprobs": True, "top_logprobs": 3, "logit_bias": {"7": -100, "3": 1.5}}
+    choice = post(formal, "/v1/chat/completions", ask).json()["choices"][0]
+    assert choice["message"]["content"] == "((3, 1.5), (7, -100.0))"
+    assert choice["logprobs"]["content"][0]["top_logprobs"] == [
+        {"token": "\ufffd", "logprob": -0.5, "bytes": [0xE2]},
+        {"token": "a", "logprob": -9999.0, "bytes": [97]},
+        {"token": "b", "logprob": -9.0, "bytes": [98]},
+    ]
+    choice = post(formal, "/v1/completions", TEXT | {"model": "formal", "logprobs": 2}).json()["choices"][0]
+    assert choice["logprobs"]["top_logprobs"] == [{"\ufffd": -0.5, "a": -9999.0}]
+    sent = post(formal, "/v1/completions", TEXT | {"model": "formal", "logprobs": 2, "echo": True})
+    refusal(sent, 400, "logprobs", "invalid_value")
 
 
 def test_limits_are_the_operators(serve):

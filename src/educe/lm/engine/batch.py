@@ -14,18 +14,19 @@ from dataclasses import dataclass
 
 import torch
 
-from educe.lm.completion import Chunk, Sampling
+from educe.lm.completion import Chunk, Sampling, TopLogprob
 from educe.lm.engine.attention import OwnCache, RowSet, Segment, segments
 from educe.lm.engine.blocks import BLOCK
 from educe.lm.engine.policies import DraftPolicy
 from educe.lm.engine.prefix import PrefixCache
 from educe.lm.engine.requests import Generation
 from educe.lm.engine.rows import Row
-from educe.lm.engine.sampling import draw
+from educe.lm.engine.sampling import adjusted, draw, most_probable
 from educe.lm.engine.tree import Node, OutOfBlocksError
 
 __all__ = ["ActiveRow", "Batch"]
 
+_Draw = tuple[int, float, float, tuple[TopLogprob, ...]]  # token, both log-probabilities, the most probable
 OWN_MOST = 6
 DRAFT_MOST = 8
 
@@ -79,9 +80,19 @@ class Batch:
         What is tried beyond the next token.
     max_rows : int
         Most rows.
+    spelling : callable
+        Gives the bytes of a token.
     """
 
-    def __init__(self, cache: PrefixCache, own: Callable[[int], OwnCache], draft: DraftPolicy, max_rows: int) -> None:
+    def __init__(
+        self,
+        cache: PrefixCache,
+        own: Callable[[int], OwnCache],
+        draft: DraftPolicy,
+        max_rows: int,
+        spelling: Callable[[int], bytes],
+    ) -> None:
+        self._spelling = spelling
         self._cache, self._draft, self._max_rows = cache, draft, max_rows
         self._own = own(1)
         self._shared: list[Segment] | None = None
@@ -96,6 +107,8 @@ class Batch:
         """Return the tokens (rows, length) to be read next, and where. Rows without draft are filled up with zeros."""
         for active in self.rows:
             most = min(DRAFT_MOST, active.row.max_tokens - active.row.drawn - 1)
+            if active.request.sampling.adjusts:  # what comes next depends on what was drawn
+                most = 0
             active.draft = list(self._draft.propose(active.tokens, most))[:most] if most > 0 else ()
         length = 1 + max(len(active.draft) for active in self.rows)
         tokens = torch.tensor(
@@ -139,15 +152,15 @@ class Batch:
             What became certain. Rows that have ended are gone.
         """
         length = len(logits) // len(self.rows)
-        drawn = self._drawn(logits, [(active.row, active.request.sampling) for active in self.rows], length)
+        drawn = self._drawn(logits, [(active.row, active.request, active.tokens) for active in self.rows], length)
         told: list[tuple[Generation, Chunk]] = []
         for place, active in enumerate(self.rows):
             if active.draft:
                 told.append((active.request, Chunk(row=active.row.number, draft_tokens=len(active.draft))))
             for at in range(1 + len(active.draft)):
-                token, logprob, law = drawn[place * length + at]
+                token = drawn[place * length + at][0]
                 active.tokens.append(token)
-                chunk = active.row.add(token, logprob, law)
+                chunk = self._add(active.row, active.request, drawn[place * length + at])
                 if chunk is not None:
                     told.append((active.request, chunk))
                 if active.row.finish is not None or at == len(active.draft) or active.draft[at] != token:
@@ -161,24 +174,53 @@ class Batch:
                 self._move_into_tree(place)
         return told
 
-    @staticmethod
     def _drawn(
-        logits: torch.Tensor, rows: Sequence[tuple[Row, Sampling]], length: int = 1
-    ) -> list[tuple[int, float, float]]:
-        """Draw ``length`` tokens for each row, in one call for all rows that draw alike."""
+        self, logits: torch.Tensor, rows: Sequence[tuple[Row, Generation, Sequence[int]]], length: int = 1
+    ) -> list[_Draw]:
+        """Draw ``length`` tokens for each row, given its tokens so far; in one call for all rows that draw alike."""
         laws: dict[Sampling, list[int]] = {}
-        for number, (_, sampling) in enumerate(rows):
-            laws.setdefault(sampling, []).append(number)
-        result: list[tuple[int, float, float]] = [(0, 0.0, 0.0)] * (len(rows) * length)
+        for number, (_, request, _) in enumerate(rows):
+            laws.setdefault(request.sampling, []).append(number)
+        result: list[_Draw] = [(0, 0.0, 0.0, ())] * (len(rows) * length)
         for sampling, members in laws.items():
-            places = [number * length + at for number in members for at in range(length)]
-            some = logits if len(laws) == 1 else logits[places]
-            seeds = [rows[number][0].seed for number in members for _ in range(length)]
-            counters = [rows[number][0].drawn + at for number in members for at in range(length)]
-            columns = draw(some, seeds, counters, sampling)
-            for place, *values in zip(places, *(column.tolist() for column in columns), strict=True):
-                result[place] = (values[0], values[1], values[2])
+            each = 1 if sampling.adjusts else length  # such rows have no draft
+            places = [number * length + at for number in members for at in range(each)]
+            some = logits if len(laws) == 1 and each == length else logits[places]
+            seeds = [rows[number][0].seed for number in members for _ in range(each)]
+            counters = [rows[number][0].drawn + at for number in members for at in range(each)]
+            law = self._law(some, sampling, [rows[number] for number in members]) if sampling.adjusts else None
+            columns = draw(some, seeds, counters, sampling, law)
+            top = self._top(some, sampling.top_logprobs)
+            for at, (place, *values) in enumerate(zip(places, *(column.tolist() for column in columns), strict=True)):
+                result[place] = (values[0], values[1], values[2], top[at])
         return result
+
+    @staticmethod
+    def _law(
+        logits: torch.Tensor, sampling: Sampling, rows: Sequence[tuple[Row, Generation, Sequence[int]]]
+    ) -> torch.Tensor:
+        """What rows under penalties, bias or constraint are drawn from."""
+        prompts = [request.tokens for _, request, _ in rows]
+        drawn = [tokens[len(request.tokens) :] for _, request, tokens in rows]
+        guides = [request.guides[row.number] for row, request, _ in rows if request.guides]
+        return adjusted(logits, sampling, prompts, drawn, guides)
+
+    def _top(self, logits: torch.Tensor, count: int) -> list[tuple[TopLogprob, ...]]:
+        """The most probable tokens of each row of logits, with their spellings."""
+        if not count:
+            return [()] * len(logits)
+        tokens, values = (column.tolist() for column in most_probable(logits, count))
+        return [
+            tuple(TopLogprob(token, self._spelling(token), value) for token, value in zip(*line, strict=True))
+            for line in zip(tokens, values, strict=True)
+        ]
+
+    @staticmethod
+    def _add(row: Row, request: Generation, draw: _Draw) -> Chunk | None:
+        """Give a row its next token."""
+        if request.guides:
+            request.guides[row.number].take(draw[0])
+        return row.add(*draw)
 
     def start(self, new: Sequence[tuple[Generation, Row]]) -> list[tuple[Generation, Chunk]]:
         """Draw the first tokens of new rows and give places to those that go on.
@@ -190,10 +232,10 @@ class Batch:
         """
         self._own.reserve(rows=min(self._max_rows, 1 << (len(self.rows) + len(new) - 1).bit_length()))
         logits = torch.cat([request.logits for request, _ in new])
-        drawn = self._drawn(logits, [(row, request.sampling) for request, row in new])
+        drawn = self._drawn(logits, [(row, request, request.tokens) for request, row in new])
         told: list[tuple[Generation, Chunk]] = []
-        for (request, row), (token, logprob, law) in zip(new, drawn, strict=True):
-            chunk = row.add(token, logprob, law)
+        for (request, row), found in zip(new, drawn, strict=True):
+            chunk = self._add(row, request, found)
             if chunk is not None:
                 told.append((request, chunk))
             request.pins -= 1
@@ -204,7 +246,7 @@ class Batch:
             whole = len(request.tokens) // BLOCK
             trunk = self._cache.trunk(request.path[:whole])
             self._cache.load(self._own, len(self.rows), request.path[trunk:], len(request.tokens))
-            self.rows.append(ActiveRow(row, request, [*request.tokens, token], list(request.path), whole, trunk))
+            self.rows.append(ActiveRow(row, request, [*request.tokens, found[0]], list(request.path), whole, trunk))
         self._shared = None
         return told
 

@@ -26,9 +26,10 @@ from educe.core.errors import UsageError
 from educe.lm._local import LocalModel
 from educe.lm.completion import Chunk, Completion, Sampling
 from educe.lm.engine.blocks import BlockPool
+from educe.lm.engine.constrain import AVAILABLE, Grammars, Guide
 from educe.lm.engine.linear import FORMATS
 from educe.lm.engine.model import Llama
-from educe.lm.engine.policies import Policies
+from educe.lm.engine.policies import LocalLayers, Policies
 from educe.lm.engine.requests import Embedding, Generation, Request, Scoring
 from educe.lm.engine.rows import Row
 from educe.lm.engine.scheduler import Scheduler
@@ -45,7 +46,7 @@ class Engine(LocalModel):
     Parameters
     ----------
     path : Path
-        A GGUF file or a safetensors folder of a Llama-family model.
+        A GGUF file of the architecture llama, or a safetensors folder of llama, mistral, qwen2, qwen3 or gemma3_text.
     name : str, optional
         What to call it; the file's name when left out.
     dtype : str
@@ -91,7 +92,10 @@ class Engine(LocalModel):
         others = torch.float32 if dtype == "float32" else torch.bfloat16
         weights, self.tokenizer = load_weights(path, layers, others)
         config = weights.config
-        self.context = config.context
+        if config.local:
+            local = LocalLayers(policies.attention, config.local, config.window)
+            policies = replace(policies, attention=local)
+        self.context, self.vocabulary = config.context, len(weights.output)
         self.model = Llama(weights.to(device), policies.weights, policies.exit, dtype)
         pool = BlockPool(config.layers, config.key_value_heads, config.head_dim, cache_bytes, device)
         if not pool.capacity:
@@ -99,8 +103,17 @@ class Engine(LocalModel):
                 f"cache_bytes={cache_bytes} is less than one block of {self.name}. Give at least {pool.block_bytes}."
             )
         self.scheduler = Scheduler(
-            self.model, pool, max_rows=max_rows, max_requests=max_requests, policies=policies, name=self.name
+            self.model,
+            pool,
+            max_rows=max_rows,
+            max_requests=max_requests,
+            policies=policies,
+            name=self.name,
+            spelling=self.tokenizer.spelling,
         )
+        self._grammars = Grammars(self.tokenizer)
+        constraints = set() if AVAILABLE else {"json_schema", "regex", "grammar"}
+        self.capabilities = self.all_capabilities - constraints
         # An engine that nobody holds any more must not leave its thread behind.
         weakref.finalize(self, self.scheduler.stop)
 
@@ -110,7 +123,9 @@ class Engine(LocalModel):
         Raises
         ------
         UsageError
-            There is no seed, or the prompt is empty, malformed or longer than the context.
+            There is no seed, the prompt is empty, malformed or longer than the context, or the constraint is unsound.
+        CapabilityError
+            Constraints need a package that is not installed.
         BusyError
             The engine has too many requests.
         BackendError
@@ -123,7 +138,15 @@ class Engine(LocalModel):
         self._check_length(len(tokens), 1)
         most = min(sampling.max_tokens, self.context - len(tokens))
         rows = [Row(number, seed, self.tokenizer, sampling.stop, most) for number, seed in enumerate(seeds)]
-        async with aclosing(self._served(Generation(tokens, rows, sampling))) as chunks:
+        guides: Sequence[Guide] = ()
+        if sampling.logit_bias and sampling.logit_bias[-1][0] >= self.vocabulary:
+            raise UsageError(
+                f"logit_bias names token {sampling.logit_bias[-1][0]}; {self.name} has {self.vocabulary} tokens. "
+                "Name one of them."
+            )
+        if sampling.constraint is not None:
+            guides = await asyncio.to_thread(self._grammars.guides, sampling.constraint, len(seeds))
+        async with aclosing(self._served(Generation(tokens, rows, sampling, guides))) as chunks:
             async for chunk in chunks:
                 yield chunk
 

@@ -19,12 +19,14 @@ up to where, and above it the same quantised weight is multiplied in bfloat16. W
 operators, or on another device, `torch.nn.functional.linear` does the work.
 
 With float32 and bfloat16 a row's result does not depend, bit for bit, on how many rows stand beside it, provided that
-there are at least `LEAST_ROWS` of them; `padded_rows` says up to what a number of rows has to be filled. Tests hold the
-kernels to that. With int8 and int4 it does depend: the kernel changes at `FEW_ROWS`.
+there are at least `LEAST_ROWS` of them; `padded_rows` says up to what a number of rows is filled, which also keeps the
+number of sizes small. Tests hold the kernels to that. With int8 and int4 it does depend: the kernel changes at
+`FEW_ROWS`.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Protocol
 
 import torch
@@ -36,8 +38,16 @@ FORMATS = ("float32", "bfloat16", "int8", "int4")
 GROUP = 32  # inputs that share a scale and a minimum in int4: the groups of the file format Q4_1
 LEAST_ROWS = 2  # one row alone takes a matrix-vector kernel, which adds in another order
 ROWS_HINT = 32
-PLAIN_MULTIPLE = 4  # the kernels behind the public `linear` change with the remainder of the rows
 FEW_ROWS = {"int8": 2, "int4": 5}
+# Up to so many rows a multiple of this many, beyond them of `MANY_STEP`. Four: the kernels behind the public `linear`
+# change with the remainder of the rows.
+STEPS = ((64, 4), (256, 16))
+MANY_STEP = 64
+
+# Each new size of a product costs half a millisecond and half a megabyte, which both libraries keep a thousand times
+# unless told otherwise before their first product.
+for _name in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
+    os.environ.setdefault(_name, "64")
 
 
 class Linear(Protocol):
@@ -60,8 +70,19 @@ AVAILABLE = _available()
 
 
 def padded_rows(rows: int) -> int:
-    """Return the number of rows, at least as many as given, for which results do not depend on it."""
-    return max(rows, LEAST_ROWS) if AVAILABLE else -(-rows // PLAIN_MULTIPLE) * PLAIN_MULTIPLE
+    """Return a number of rows, at least as many as given, of the few for which products are prepared.
+
+    Results do not depend on it.
+
+    Examples
+    --------
+    >>> [padded_rows(rows) for rows in (33, 65, 257)]
+    [36, 80, 320]
+    """
+    if rows <= LEAST_ROWS and AVAILABLE:
+        return LEAST_ROWS
+    step = next((step for most, step in STEPS if rows <= most), MANY_STEP)
+    return -(-rows // step) * step
 
 
 class PackedLinear:

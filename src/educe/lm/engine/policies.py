@@ -32,6 +32,7 @@ __all__ = [
     "ExitPolicy",
     "FullAttention",
     "LeastRecentlyUsed",
+    "LocalLayers",
     "NoDraft",
     "Policies",
     "WeightTransform",
@@ -77,6 +78,35 @@ class FullAttention:
     def visible(self, kind: Hashable, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
         """Return all true."""
         return (queries >= 0) & (keys >= 0)
+
+
+class LocalLayers:
+    """Some layers see a window, as the model was trained; another policy holds beside it.
+
+    Parameters
+    ----------
+    inner : AttentionPolicy
+        What else is decided.
+    layers : frozenset of int
+        The layers with a window.
+    window : int
+        How many positions they see, their own included.
+    """
+
+    def __init__(self, inner: AttentionPolicy, layers: frozenset[int], window: int) -> None:
+        self._inner, self._layers, self._window = inner, layers, window
+
+    def kind(self, layer: int) -> Hashable:
+        """Return the other policy's name for the layer, and whether it has a window."""
+        inner = self._inner.kind(layer)
+        return inner if layer not in self._layers else (LocalLayers, inner)
+
+    def visible(self, kind: Hashable, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+        """Return what is in the window and seen by the other policy."""
+        if not (isinstance(kind, tuple) and kind[0] is LocalLayers):
+            return self._inner.visible(kind, queries, keys)
+        seen = queries - keys < self._window
+        return seen if kind[1] is None else seen & self._inner.visible(kind[1], queries, keys)
 
 
 class CachedBlock(Protocol):

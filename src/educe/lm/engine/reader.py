@@ -103,12 +103,16 @@ class Reader:
         Raises
         ------
         OutOfBlocksError
-            The first text does not fit into the cache.
+            The first text does not fit into the cache, and nothing under way can make room.
         """
         budget = READ_AT_ONCE if beside_rows else READ_ALONE
         chosen: list[Reading] = []
+        refused: OutOfBlocksError | None = None
         longest = 0
         for reading in list(self.waiting):
+            # What waits behind one that finds no room may free some, if it holds blocks itself.
+            if refused is not None and not (reading.begun or reading.request.pins):
+                continue
             found = None if reading.begun else self._tree.match(reading.tokens[: reading.needed])
             done = reading.done if found is None else found.length
             left = len(reading.tokens) - done
@@ -117,18 +121,23 @@ class Reader:
                     break
                 if reading.keep and any(other.keep and common(reading.tokens, other.tokens) > done for other in chosen):
                     continue
-            if found is not None and not self._begin(reading, found, must=not chosen and not beside_rows):
-                break
+            if found is not None and (lack := self._begin(reading, found)) is not None:
+                if chosen or beside_rows:
+                    break
+                refused = refused or lack
+                continue
             chosen.append(reading)
             longest = max(longest, left)
             if left > budget:
                 break
+        if refused is not None and not chosen:
+            raise refused
         unread = [reading for reading in chosen if len(reading.tokens) > reading.done]
         whole = [reading for reading in chosen if len(reading.tokens) == reading.done]
         return whole, self._job(unread, budget) if unread else None
 
-    def _begin(self, reading: Reading, found: Match, *, must: bool) -> bool:
-        """Pin what the tree has of a text, if there is room for the rest."""
+    def _begin(self, reading: Reading, found: Match) -> OutOfBlocksError | None:
+        """Pin what the tree has of a text; where there is no room for the rest, let go and return what is lacking."""
         pinned = found.path if found.partial is None else [*found.path, found.partial]
         self._tree.pin(pinned)
         missing = _missing(reading, found.path)
@@ -136,15 +145,12 @@ class Reader:
         if missing + promised <= self._tree.available:
             reading.path, reading.partial, reading.done = found.path, found.partial, found.length
             reading.begun, reading.cached = True, found.length
-            return True
+            return None
         self._tree.unpin(pinned)
-        if must:
-            raise OutOfBlocksError(
-                f"A text of {len(reading.tokens)} tokens needs {missing} blocks of the cache, which has "
-                f"{self._tree.available} of {self._cache.pool.capacity} to give. "
-                "Load the model with a larger cache_bytes."
-            )
-        return False
+        return OutOfBlocksError(
+            f"A text of {len(reading.tokens)} tokens needs {missing} blocks of the cache, which has "
+            f"{self._tree.available} of {self._cache.pool.capacity} to give. Load the model with a larger cache_bytes."
+        )
 
     def _job(self, chosen: list[Reading], budget: int) -> Job:
         starts = [reading.done for reading in chosen]

@@ -16,6 +16,7 @@ import torch
 
 from educe.core.errors import BackendError
 from educe.lm.completion import Sampling
+from educe.lm.engine.constrain import Guide
 from educe.lm.engine.rows import Row
 from educe.lm.engine.tree import Node
 
@@ -123,6 +124,8 @@ class Generation(Request):
         Not begun.
     sampling : Sampling
         How to draw.
+    guides : sequence of Guide
+        What each row may say, by its number; empty without a constraint.
 
     Attributes
     ----------
@@ -132,9 +135,9 @@ class Generation(Request):
         (1, vocabulary) after the prompt: every row's first token is drawn from them.
     """
 
-    def __init__(self, tokens: list[int], rows: list[Row], sampling: Sampling) -> None:
+    def __init__(self, tokens: list[int], rows: list[Row], sampling: Sampling, guides: Sequence[Guide] = ()) -> None:
         super().__init__()
-        self.tokens, self.sampling = tokens, sampling
+        self.tokens, self.sampling, self.guides = tokens, sampling, guides
         self.waiting, self.left = deque(rows), len(rows)
         self.logits = torch.empty(0)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from educe.lm.completion import Chunk
+from educe.lm.completion import Chunk, TopLogprob
 
 __all__ = ["Decoder", "Row", "Spelling"]
 
@@ -76,9 +76,11 @@ class Row:
         self._decoded = 0  # characters that the decoder has given out
         self._certain = 0  # characters that are told
         self._held = ""
-        self._waiting: list[tuple[int, float, float, int]] = []
+        self._waiting: list[tuple[int, float, float, int, tuple[TopLogprob, ...]]] = []
 
-    def add(self, token: int, logprob: float, sampling_logprob: float) -> Chunk | None:
+    def add(
+        self, token: int, logprob: float, sampling_logprob: float, top: tuple[TopLogprob, ...] = ()
+    ) -> Chunk | None:
         """Take the next token and return what became certain, None where nothing did."""
         ended = token in self._ends
         begin = self._decoded
@@ -88,7 +90,7 @@ class Row:
             self.finish = "stop" if ended else "length"
             text += self._decoder.flush()
         self._decoded += len(text)
-        self._waiting.append((token, logprob, sampling_logprob, self._decoded if ended else begin))
+        self._waiting.append((token, logprob, sampling_logprob, self._decoded if ended else begin, top))
         return self._told(self._take(text))
 
     def _take(self, text: str) -> str:
@@ -125,10 +127,11 @@ class Row:
         return Chunk(
             row=self.number,
             text=text,
-            tokens=tuple(token for token, _, _, _ in told),
-            logprobs=tuple(logprob for _, logprob, _, _ in told),
-            sampling_logprobs=tuple(logprob for _, _, logprob, _ in told),
-            offsets=tuple(min(offset, self._certain) for _, _, _, offset in told),
+            tokens=tuple(entry[0] for entry in told),
+            logprobs=tuple(entry[1] for entry in told),
+            sampling_logprobs=tuple(entry[2] for entry in told),
+            offsets=tuple(min(entry[3], self._certain) for entry in told),
+            top_logprobs=tuple(entry[4] for entry in told if entry[4]),
             finish=self.finish,
             sampled_tokens=len(told),
             stopped_at=self.stopped_at,

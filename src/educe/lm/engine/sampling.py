@@ -7,14 +7,15 @@ order of token ids. Gumbel noise would need a number for each entry of the vocab
 moves to another token only where a cumulative probability crosses the number, so that a change of the
 logits in the last digits leaves almost every row as it was.
 
-Order of truncations: temperature, top-k, top-p (of what top-k left), min-p. Equally probable tokens at a
-cut are kept in the order of their ids. A row is drawn alike, bit for bit, whatever other rows stand beside it.
+Order: penalties, bias and constraint (`adjusted`), temperature, top-k, top-p (of what top-k left), min-p. Equally
+probable tokens at a cut are kept in the order of their ids. A row is drawn alike, bit for bit, whatever other rows
+stand beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from educe.core.errors import BackendError
 from educe.lm.completion import Sampling
 
-__all__ = ["Drawn", "draw", "uniform"]
+__all__ = ["Allowing", "Drawn", "adjusted", "draw", "most_probable", "uniform"]
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 FLOORS = (2.0**-6, 2.0**-10, 2.0**-15)  # shares of the largest
@@ -107,7 +108,87 @@ def _truncated(weights: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     return weights
 
 
-def draw(logits: torch.Tensor, seeds: Sequence[int], positions: Sequence[int], sampling: Sampling) -> Drawn:
+class Allowing(Protocol):
+    """Says which tokens a row may draw next; see `Guide`."""
+
+    def allowed(self) -> NDArray[np.bool_]:
+        """Return a bool for each token, perhaps for some more."""
+        ...
+
+
+def adjusted(
+    logits: torch.Tensor,
+    sampling: Sampling,
+    prompts: Sequence[Sequence[int]],
+    drawn: Sequence[Sequence[int]],
+    guides: Sequence[Allowing | None] = (),
+) -> torch.Tensor:
+    """Return logits after penalties, bias and constraint.
+
+    Repetition penalty as in Keskar et al. (2019), arXiv:1909.05858, equation 2, with negative logits multiplied.
+
+    Parameters
+    ----------
+    logits : Tensor
+        (rows, vocabulary) float32; left as it is.
+    sampling : Sampling
+        The law.
+    prompts, drawn : sequence of sequence of int
+        The tokens of each row's prompt, and those that it has drawn.
+    guides : sequence of Allowing or None
+        What each row may say, where there is a constraint.
+
+    Examples
+    --------
+    >>> adjusted(torch.tensor([[4.0, 2.0]]), Sampling(frequency_penalty=0.5), [[1]], [[0, 0]]).tolist()
+    [[3.0, 2.0]]
+    """
+    logits, size = logits.clone(), logits.shape[-1]
+    for row, (before, own) in enumerate(zip(prompts, drawn, strict=True)):
+        if sampling.repetition_penalty != 1:
+            seen = torch.from_numpy(np.unique([*before, *own]))
+            found = logits[row, seen]
+            factor = sampling.repetition_penalty
+            logits[row, seen] = torch.where(found > 0, found / factor, found * factor)
+        if own and (sampling.presence_penalty or sampling.frequency_penalty):
+            seen, counts = (torch.from_numpy(part) for part in np.unique(own, return_counts=True))
+            logits[row, seen] -= sampling.frequency_penalty * counts + sampling.presence_penalty
+    if sampling.logit_bias:
+        tokens, values = (list(column) for column in zip(*sampling.logit_bias, strict=True))
+        logits[:, torch.tensor(tokens)] += torch.tensor(values, dtype=logits.dtype)
+    for row, guide in enumerate(guides):
+        if guide is not None:
+            allowed = torch.from_numpy(guide.allowed())[:size]
+            logits[row, : len(allowed)].masked_fill_(~allowed, -torch.inf)
+            logits[row, len(allowed) :] = -torch.inf
+    return logits
+
+
+def most_probable(logits: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the most probable tokens of the unmodified model and their log-probabilities, (rows, count), best first.
+
+    Parameters
+    ----------
+    logits : Tensor
+        (rows, vocabulary) float32.
+    count : int
+        How many.
+    """
+    values, tokens = logits.topk(min(count, logits.shape[-1]))
+    if len(logits) == 1:
+        logits = logits.repeat(2, 1)  # see `draw`
+    largest = logits.amax(-1, keepdim=True)
+    normaliser = largest[:, 0] + _piece_sums((logits - largest).exp_()).sum(-1).log().float()
+    return tokens, values - normaliser[: len(values), None]
+
+
+def draw(
+    logits: torch.Tensor,
+    seeds: Sequence[int],
+    positions: Sequence[int],
+    sampling: Sampling,
+    law: torch.Tensor | None = None,
+) -> Drawn:
     """Draw one token per row.
 
     Parameters
@@ -119,7 +200,9 @@ def draw(logits: torch.Tensor, seeds: Sequence[int], positions: Sequence[int], s
     positions : sequence of int
         Index of the token within its row, from 0.
     sampling : Sampling
-        The law.
+        Temperature and truncations.
+    law : Tensor, optional
+        (rows, vocabulary) float32: logits to draw from in their place, from `adjusted`.
 
     Returns
     -------
@@ -137,27 +220,36 @@ def draw(logits: torch.Tensor, seeds: Sequence[int], positions: Sequence[int], s
     """
     if len(logits) == 1:
         # A sum with a single result is split between threads, and then differs in the last digit.
-        twice = draw(logits.expand(2, -1), [*seeds] * 2, [*positions] * 2, sampling)
+        both = None if law is None else law.expand(2, -1)
+        twice = draw(logits.expand(2, -1), [*seeds] * 2, [*positions] * 2, sampling, both)
         return Drawn(*(column[:1] for column in twice))
     # Sums over an expanded row are made in another order than over a row that lies in memory.
     logits = logits.contiguous()
     largest = logits.amax(-1, keepdim=True)
     shifted = logits - largest
-    plain = shifted.exp()
-    normaliser = largest[:, 0] + _piece_sums(plain).sum(-1).log().float()
+    # In place where it is not needed again: fresh memory for a vocabulary costs as much as the exponentials.
+    plain = shifted.exp_() if law is not None or sampling.temperature in (0, 1) else shifted.exp()
+    sums = _piece_sums(plain)
+    normaliser = largest[:, 0] + sums.sum(-1).log().float()
     if not bool(normaliser.isfinite().all()):
         raise BackendError("The model computed logits that are not numbers. Its file may be damaged: fetch it again.")
     if sampling.temperature == 0:
-        tokens = logits.argmax(-1)
+        tokens = (logits if law is None else law).argmax(-1)
         logprobs = logits.gather(-1, tokens[:, None])[:, 0] - normaliser
         return Drawn(tokens, logprobs, torch.zeros_like(logprobs))
+    if law is not None:
+        law = law.contiguous()
+        shifted = law - law.amax(-1, keepdim=True)
     # The quotient may overflow to -inf, which is right: the token has no mass at this temperature.
-    weights = plain if sampling.temperature == 1 else shifted.div_(sampling.temperature).exp_()
+    unscaled = law is None and sampling.temperature == 1
+    weights = plain if unscaled else shifted.div_(sampling.temperature).exp_()
     weights = _truncated(weights, sampling)
+    if weights is not plain:
+        sums = _piece_sums(weights)
     number = torch.from_numpy(uniform(seeds, positions))[:, None]
-    chosen, total = _inverse(weights, number)
+    chosen, total = _inverse(weights, sums, number)
     logprobs = logits.gather(-1, chosen)[:, 0] - normaliser
-    unmodified = sampling.temperature == 1 and sampling.top_p == 1 and not sampling.top_k and not sampling.min_p
+    unmodified = unscaled and sampling.top_p == 1 and not sampling.top_k and not sampling.min_p
     drawn_from = logprobs if unmodified else (weights.gather(-1, chosen) / total)[:, 0].log().float()
     return Drawn(chosen[:, 0], logprobs, drawn_from)
 
@@ -169,12 +261,14 @@ def _piece_sums(weights: torch.Tensor) -> torch.Tensor:
     return filled.view(len(weights), -1, PIECE).sum(-1).double()
 
 
-def _inverse(weights: torch.Tensor, number: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _inverse(weights: torch.Tensor, sums: torch.Tensor, number: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the entry (rows, 1) at which the cumulative weight passes a share in [0, 1), and the total weight.
+
+    ``sums`` are those of pieces of the weights.
 
     First the piece, then the entry in it: a running sum over a whole vocabulary costs more than all else here.
     """
-    cumulative = _piece_sums(weights).cumsum(-1)
+    cumulative = sums.cumsum(-1)
     total = cumulative[:, -1:]
     piece, rest = _passed(cumulative, number * total)
     begin = piece * PIECE

@@ -8,9 +8,11 @@ turns, one of each request. What a request gets never depends on what is compute
 
 from __future__ import annotations
 
+import ctypes
 import queue
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -29,6 +31,15 @@ from educe.lm.engine.rows import Row
 
 __all__ = ["Scheduler"]
 
+REST_EVERY = 256  # steps after which an idle engine gives memory back: it takes some milliseconds
+
+
+def _give_back() -> None:
+    """Hand freed memory to the system, where the C library can: products of many sizes leave holes in the heap."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
 
 class Scheduler:
     """The thread and all that it owns.
@@ -45,20 +56,31 @@ class Scheduler:
         Where cheaper inference plugs in.
     name : str
         The model's name, for messages.
+    spelling : callable
+        Gives the bytes of a token.
     """
 
     def __init__(
-        self, model: Llama, pool: BlockPool, *, max_rows: int, max_requests: int, policies: Policies, name: str
+        self,
+        model: Llama,
+        pool: BlockPool,
+        *,
+        max_rows: int,
+        max_requests: int,
+        policies: Policies,
+        name: str,
+        spelling: Callable[[int], bytes],
     ) -> None:
         self._model, self._policies, self._name = model, policies, name
         self._max_requests = max_requests
         self.cache = PrefixCache(pool, policies.cache)
         self._reader = Reader(model, self.cache, self._own_cache, max_rows)
-        self._batch = Batch(self.cache, self._own_cache, policies.draft, max_rows)
+        self._batch = Batch(self.cache, self._own_cache, policies.draft, max_rows, spelling)
         self._starting: deque[Generation] = deque()
         self._requests: set[Request] = set()
         self._inbox: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._lock, self._open, self._closed = threading.Lock(), 0, False
+        self._steps = 0  # since memory was last given back
         self._thread: threading.Thread | None = None
 
     def _own_cache(self, rows: int) -> OwnCache:
@@ -129,6 +151,9 @@ class Scheduler:
         wait = not self._requests
         if wait:
             self._reader.rest()
+            if self._steps >= REST_EVERY:
+                self._steps = 0
+                _give_back()
         while wait or not self._inbox.empty():
             request = self._inbox.get()
             wait = False
@@ -157,6 +182,7 @@ class Scheduler:
 
     def _step(self, job: Job | None) -> None:
         """One pass through the layers, then the draws."""
+        self._steps += 1
         told: list[tuple[Generation, Chunk]] = []
         if job is not None or self._batch.rows:
             states, read = self._forward(job)

@@ -108,6 +108,7 @@ class Tokenizer:
         self.pieces = [b"" if token in special else _bytes_of(text) for token, text in enumerate(spellings)]
         for name, token in user_defined.items():
             self.pieces[token] = name.encode()
+        self._names = {token: name.encode() for name, token in control.items()}
         self._known = {byte for symbol, byte in BYTE_OF_SYMBOL.items() if plain.token_to_id(symbol) is not None}
 
     @classmethod
@@ -256,6 +257,10 @@ class Tokenizer:
         kept = [place for place, byte in enumerate(data) if byte in self._known]
         begins = list(itertools.accumulate((len(self.pieces[token]) for token in tokens), initial=0))[:-1]
         return [kept[begin] if begin < len(kept) else len(data) for begin in begins] + [len(data)]
+
+    def spelling(self, token: int) -> bytes:
+        """Return the bytes of a token; a control token gives its name."""
+        return self._names.get(token) or (self.pieces[token] if token < len(self.pieces) else b"")
 
     def decoder(self) -> TextDecoder:
         """Return a decoder for one row."""

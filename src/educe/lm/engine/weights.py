@@ -4,16 +4,17 @@ Both sources end in the same `Weights`: query, key and value stacked into one ma
 projection into another, as float32 or bfloat16.
 
 Query and key rows of each head are kept as GGUF stores them: the two of a pair that rotates together side by side.
-In safetensors they lie half a head apart and are moved here. A tensor or setting that this version does not know is
-refused: a model that loads is computed as its authors meant. Not covered: rope scaling, biases, experts, other
-families.
+In safetensors they lie half a head apart and are moved here, biases and norms of the heads with them. Gemma's norms,
+stored as what they differ from one by, are completed. A tensor or setting that this version does not know is refused: a
+model that loads is computed as its authors meant. Not covered: rope scaling, experts, soft caps of attention scores,
+other families, and GGUF files of other architectures than llama.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import safetensors
 import torch
 
 from educe.core.errors import DataError
+from educe.lm.engine.architectures import ACTIVATIONS, FURTHER_NAMES, local_layers
 from educe.lm.engine.gguf import GGUFFile
 from educe.lm.engine.tokenizer import Tokenizer, read_json
 
@@ -29,7 +31,11 @@ __all__ = ["LayerWeights", "ModelConfig", "Weights", "load_weights"]
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """The sizes of a decoder; ``width`` is the model dimension, ``feed_forward`` the inner one."""
+    """The sizes of a decoder; ``width`` is the model dimension, ``feed_forward`` the inner one.
+
+    ``local`` are the layers that see ``window`` positions, with rotary base ``local_rope_base``; ``query_scale`` None
+    is the usual one, ``logit_cap`` 0 none.
+    """
 
     layers: int
     width: int
@@ -40,6 +46,13 @@ class ModelConfig:
     context: int
     norm_epsilon: float
     rope_base: float
+    activation: str = "silu"
+    embedding_scale: float = 1.0
+    query_scale: float | None = None
+    logit_cap: float = 0.0
+    local: frozenset[int] = frozenset()
+    window: int = 0
+    local_rope_base: float = 0.0
 
     def check(self, where: str) -> None:
         """Refuse sizes that no decoder has.
@@ -60,13 +73,15 @@ class ModelConfig:
         )
         fine = all(1 <= size <= 1 << 24 for size in whole) and self.layers <= 1 << 10
         fine = fine and self.heads % self.key_value_heads == 0 and self.head_dim % 2 == 0
-        if not fine or not 0 < self.norm_epsilon < 1 or not 1 < self.rope_base < math.inf:
+        fine = fine and all(1 < base < math.inf for base in (self.rope_base, self.local_rope_base or self.rope_base))
+        fine = fine and (self.window >= 1 or not self.local) and 0 <= self.logit_cap < math.inf
+        if not fine or not 0 < self.norm_epsilon < 1 or not 0 < (self.query_scale or 1) < math.inf:
             raise DataError(f"{where} describes an impossible model: {self}. Fetch the model again.")
 
 
 @dataclass(frozen=True, slots=True)
 class LayerWeights:
-    """One layer: matrices as (out, in), norms as (width,)."""
+    """One layer: matrices as (out, in), norms as (width,), those of heads as (head_dim,); None where there is none."""
 
     attention_norm: torch.Tensor
     query_key_value: torch.Tensor
@@ -74,6 +89,16 @@ class LayerWeights:
     feed_forward_norm: torch.Tensor
     gate_up: torch.Tensor
     down: torch.Tensor
+    query_key_value_bias: torch.Tensor | None = None
+    query_norm: torch.Tensor | None = None
+    key_norm: torch.Tensor | None = None
+    attention_post_norm: torch.Tensor | None = None
+    feed_forward_post_norm: torch.Tensor | None = None
+
+    def to(self, device: str) -> LayerWeights:
+        """Return the layer on a device."""
+        parts: dict[str, torch.Tensor | None] = {part.name: getattr(self, part.name) for part in fields(self)}
+        return replace(self, **{name: part.to(device) for name, part in parts.items() if part is not None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +115,7 @@ class Weights:
         """Return the weights on a device."""
         if device == "cpu":
             return self
-        layers = tuple(
-            LayerWeights(*(getattr(layer, part.name).to(device) for part in fields(layer))) for layer in self.layers
-        )
+        layers = tuple(layer.to(device) for layer in self.layers)
         embedding = self.embedding.to(device)
         output = embedding if self.output is self.embedding else self.output.to(device)
         return Weights(self.config, embedding, layers, self.norm.to(device), output)
@@ -110,6 +133,7 @@ LAYER_NAMES = {
     "up": ("ffn_up", "mlp.up_proj"),
     "down": ("ffn_down", "mlp.down_proj"),
 }
+ROTATED = ("query", "key", "query_bias", "key_bias", "query_norm", "key_norm")
 MODEL_NAMES = {
     "embedding": ("token_embd", "model.embed_tokens"),
     "norm": ("output_norm", "model.norm"),
@@ -143,8 +167,8 @@ def load_weights(path: Path, dtype: torch.dtype, others: torch.dtype = torch.flo
 
 def _unsupported(where: str, what: str) -> DataError:
     return DataError(
-        f"{where} has {what}, which this version of the engine does not support (it runs the architecture llama "
-        "without biases, experts or rope scaling). Load the model with hf: instead."
+        f"{where} has {what}, which this version of the engine does not support (it runs the architectures "
+        f"{', '.join(FURTHER_NAMES)} without experts or rope scaling). Load the model with hf: instead."
     )
 
 
@@ -185,13 +209,22 @@ def _from_gguf(path: Path, dtype: torch.dtype, others: torch.dtype) -> tuple[Wei
 
 def _from_folder(folder: Path, dtype: torch.dtype, others: torch.dtype) -> tuple[Weights, Tokenizer]:
     settings = read_json(folder / "config.json")
-    if settings.get("model_type") != "llama":
-        raise _unsupported(folder.name, f"the architecture {settings.get('model_type')!r}")
+    kind = settings.get("model_type")
+    if kind not in FURTHER_NAMES:
+        raise _unsupported(folder.name, f"the architecture {kind!r}")
     rope = settings.get("rope_parameters") or settings.get("rope_scaling") or {}
-    if not isinstance(rope, dict) or rope.get("rope_type", rope.get("type", "default")) != "default":
-        raise _unsupported(folder.name, "rope scaling")
-    if settings.get("attention_bias") or settings.get("mlp_bias") or settings.get("hidden_act", "silu") != "silu":
-        raise _unsupported(folder.name, "biases or another activation than silu")
+    ropes = [part for part in (rope.values() if isinstance(rope, dict) else ()) if isinstance(part, dict)] or [rope]
+    for one in ropes:
+        if not isinstance(one, dict) or one.get("rope_type", one.get("type", "default")) != "default":
+            raise _unsupported(folder.name, "rope scaling")
+    gemma = kind == "gemma3_text"
+    activation = settings.get("hidden_activation" if gemma else "hidden_act", "gelu_pytorch_tanh" if gemma else "silu")
+    if (settings.get("attention_bias") and kind != "qwen2") or settings.get("mlp_bias"):
+        raise _unsupported(folder.name, "biases")
+    if activation not in ACTIVATIONS:
+        raise _unsupported(folder.name, f"the activation {activation!r} (neither silu nor gelu_pytorch_tanh)")
+    if settings.get("attn_logit_softcapping") or settings.get("use_bidirectional_attention"):
+        raise _unsupported(folder.name, "a cap on attention scores, or sight of what follows")
 
     def number(key: str, default: Any = None) -> Any:
         value = settings.get(key)
@@ -200,9 +233,15 @@ def _from_folder(folder: Path, dtype: torch.dtype, others: torch.dtype) -> tuple
             raise DataError(f"{folder.name}/config.json says {key} = {value!r}, no number. Fetch the folder again.")
         return value
 
+    def base(which: str, key: str, default: float) -> float:
+        own = rope.get(which)
+        return float((own if isinstance(own, dict) else rope).get("rope_theta") or number(key, default))
+
     heads, width = number("num_attention_heads"), number("hidden_size")
+    layers = int(number("num_hidden_layers"))
+    local = local_layers(settings, layers)
     config = ModelConfig(
-        layers=int(number("num_hidden_layers")),
+        layers=layers,
         width=int(width),
         heads=int(heads),
         key_value_heads=int(number("num_key_value_heads", heads)),
@@ -210,8 +249,16 @@ def _from_folder(folder: Path, dtype: torch.dtype, others: torch.dtype) -> tuple
         feed_forward=int(number("intermediate_size")),
         context=int(number("max_position_embeddings")),
         norm_epsilon=float(number("rms_norm_eps")),
-        rope_base=float(rope.get("rope_theta") or number("rope_theta", 10000.0)),
+        rope_base=base("full_attention", "rope_theta", 1e6 if gemma else 1e4),
+        activation=activation,
+        embedding_scale=float(width) ** 0.5 if gemma else 1.0,
+        query_scale=float(number("query_pre_attn_scalar", 256)) ** -0.5 if gemma else None,
+        logit_cap=float(number("final_logit_softcapping", 0.0)),
+        local=local,
+        window=int(number("sliding_window")) if local else 0,
+        local_rope_base=base("sliding_attention", "rope_local_base_freq", 1e4) if gemma else 0.0,
     )
+    names = {part: pair[1] for part, pair in LAYER_NAMES.items()} | FURTHER_NAMES[kind]
     ends = settings.get("eos_token_id")
     tokenizer = Tokenizer.from_folder(
         folder, tuple(ends) if isinstance(ends, list) else () if ends is None else (ends,)
@@ -229,7 +276,7 @@ def _from_folder(folder: Path, dtype: torch.dtype, others: torch.dtype) -> tuple
     def name_of(part: str, layer: int | None) -> str:
         if layer is None:
             return f"{MODEL_NAMES[part][1]}.weight"
-        return f"model.layers.{layer}.{LAYER_NAMES[part][1]}.weight"
+        return f"model.layers.{layer}.{names[part]}.{'bias' if part.endswith('_bias') else 'weight'}"
 
     def fetch(part: str, layer: int | None) -> torch.Tensor:
         name = name_of(part, layer)
@@ -239,14 +286,24 @@ def _from_folder(folder: Path, dtype: torch.dtype, others: torch.dtype) -> tuple
         if not tensor.is_floating_point():
             raise _unsupported(folder.name, f"the quantised tensor {name!r}")
         tensor = tensor.float()
-        if part in ("query", "key") and tensor.dim() == 2 and tensor.shape[0] % config.head_dim == 0:
-            halves = tensor.view(-1, 2, config.head_dim // 2, tensor.shape[1])
+        if part in ROTATED and tensor.shape[0] % config.head_dim == 0:
+            halves = tensor.reshape(-1, 2, config.head_dim // 2, math.prod(tensor.shape[1:]))
             tensor = halves.transpose(1, 2).reshape(tensor.shape)
+        if gemma and part.endswith("norm"):
+            tensor = tensor + 1
         return tensor
 
-    return _assemble(
-        folder.name, config, len(tokenizer.pieces), homes, name_of=name_of, fetch=fetch, dtypes=(dtype, others)
-    ), tokenizer
+    weights = _assemble(
+        folder.name,
+        config,
+        len(tokenizer.pieces),
+        homes,
+        name_of=name_of,
+        fetch=fetch,
+        dtypes=(dtype, others),
+        further=tuple(FURTHER_NAMES[kind]),
+    )
+    return weights, tokenizer
 
 
 def _assemble(
@@ -258,13 +315,14 @@ def _assemble(
     name_of: Callable[[str, int | None], str],
     fetch: Callable[[str, int | None], torch.Tensor],
     dtypes: tuple[torch.dtype, torch.dtype],
+    further: tuple[str, ...] = (),
 ) -> Weights:
     config.check(where)
     dtype, others = dtypes
     names = set(present)
     tied = name_of("output", None) not in names
     known = {name_of(part, None) for part in MODEL_NAMES}
-    known |= {name_of(part, layer) for layer in range(config.layers) for part in LAYER_NAMES}
+    known |= {name_of(part, layer) for layer in range(config.layers) for part in (*LAYER_NAMES, *further)}
     # Older converters store the rotation's frequencies, which follow from the base.
     strange = sorted(name for name in names - known if not name.endswith("rotary_emb.inv_freq"))
     if strange:
@@ -283,6 +341,15 @@ def _assemble(
 
     width, inner = config.width, config.feed_forward
     queries, keys = config.heads * config.head_dim, config.key_value_heads * config.head_dim
+
+    def optional(name: str, layer: int, size: int) -> torch.Tensor | None:
+        return part(name, layer, size) if name in further else None
+
+    def biases(layer: int) -> torch.Tensor | None:
+        sizes = {"query_bias": queries, "key_bias": keys, "value_bias": keys}
+        found = [part(name, layer, size) for name, size in sizes.items() if name in further]
+        return torch.cat(found) if found else None
+
     embedding = part("embedding", None, None, width).to(others)
     vocabulary = embedding.shape[0]
     if vocabulary < tokens:
@@ -301,6 +368,11 @@ def _assemble(
             part("feed_forward_norm", layer, width),
             torch.cat([part("gate", layer, inner, width), part("up", layer, inner, width)]).to(dtype),
             part("down", layer, width, inner).to(dtype),
+            biases(layer),
+            optional("query_norm", layer, config.head_dim),
+            optional("key_norm", layer, config.head_dim),
+            optional("attention_post_norm", layer, width),
+            optional("feed_forward_post_norm", layer, width),
         )
         for layer in range(config.layers)
     )

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from educe.site.openai._rows import Piece, Token
+from educe.lm.completion import TopLogprob
+from educe.site.openai._rows import LOWEST_LOGPROB, Piece, Token
 
 __all__ = ["Answer", "ChatAnswer", "TextAnswer", "model_object"]
 
@@ -18,7 +19,15 @@ OWNER = "educe"
 def _chat_logprobs(tokens: Sequence[Token]) -> dict[str, Any]:
     return {
         "content": [
-            {"token": token.text, "logprob": token.logprob, "bytes": list(token.text.encode()), "top_logprobs": []}
+            {
+                "token": token.text,
+                "logprob": token.logprob,
+                "bytes": list(token.text.encode()),
+                "top_logprobs": [
+                    {"token": _spelt(top), "logprob": max(top.logprob, LOWEST_LOGPROB), "bytes": list(top.data)}
+                    for top in token.top
+                ],
+            }
             for token in tokens
         ],
         "refusal": None,
@@ -26,13 +35,26 @@ def _chat_logprobs(tokens: Sequence[Token]) -> dict[str, Any]:
 
 
 def _text_logprobs(tokens: Sequence[Token]) -> dict[str, Any]:
+    known = any(token.top for token in tokens)
     return {
         "tokens": [token.text for token in tokens],
         "token_logprobs": [token.logprob for token in tokens],
-        # Null, because no alternatives are known; an object would have to hold the most probable token.
-        "top_logprobs": None,
+        # Null where no alternatives are known; an object would have to hold the most probable token.
+        "top_logprobs": [_by_text(token) for token in tokens] if known else None,
         "text_offset": [token.offset for token in tokens],
     }
+
+
+def _spelt(top: TopLogprob) -> str:
+    return top.data.decode(errors="replace")
+
+
+def _by_text(token: Token) -> dict[str, float]:
+    """Alternatives by their text; of tokens that are spelt alike, as parts of characters are, the most probable."""
+    found: dict[str, float] = {}
+    for top in token.top:
+        found.setdefault(_spelt(top), max(top.logprob, LOWEST_LOGPROB))
+    return found
 
 
 @dataclass

@@ -88,6 +88,8 @@ def check_common(body: Generating, limits: Limits) -> None:
         raise above("n", body.n or 1, limits.n)
     if isinstance(body, ChatRequest):
         check_length("messages", [message.text for message in body.messages], limits)
+        if body.constraint is not None:
+            check_length("response_format", [body.constraint.text], limits)
     elif isinstance(body, CompletionRequest):
         check_length("prompt", body.prompts, limits)
     stops = [body.stop] if isinstance(body.stop, str) else body.stop or []
@@ -107,6 +109,8 @@ def check_common(body: Generating, limits: Limits) -> None:
             raise above("prompt", len(body.prompts), limits.texts)
         if body.best_of is not None and body.best_of != (body.n or 1):
             raise _conflict("best_of", "'best_of' is not supported. Leave it out, or use the method best-of-n.")
+        if body.echo and body.alternatives:
+            raise _conflict("logprobs", "With 'echo', alternatives to the prompt's tokens are not known. Give 0 or 1.")
         if body.max_tokens == 0 and not body.echo:
             raise _conflict("max_tokens", "max_tokens=0 draws nothing. Give a number >= 1, or set echo=true.")
 
@@ -169,6 +173,12 @@ def asked_of(body: ChatRequest | CompletionRequest, limits: Limits) -> Asked:
         top_k=max(body.top_k or 0, 0),
         min_p=body.min_p or 0.0,
         stop=stops,
+        repetition_penalty=1.0 if body.repetition_penalty is None else body.repetition_penalty,
+        presence_penalty=body.presence_penalty or 0.0,
+        frequency_penalty=body.frequency_penalty or 0.0,
+        logit_bias=tuple((int(token), value) for token, value in (body.logit_bias or {}).items()),
+        top_logprobs=body.alternatives,
+        constraint=body.constraint,
     )
     return Asked(prompts, n, body.seed, sampling if tokens else None, logprobs, echo)
 
@@ -186,22 +196,25 @@ def check_capabilities(body: ChatRequest | CompletionRequest, lm: LanguageModel,
     ApiError
         It lacks something that was asked for.
     """
-    wanted: list[tuple[str, str, bool]] = []
+    wanted = [
+        ("repetition_penalty", "repetition_penalty", body.repetition_penalty not in (None, 1)),
+        ("presence_penalty", "penalties", bool(body.presence_penalty)),
+        ("frequency_penalty", "penalties", bool(body.frequency_penalty)),
+        ("logit_bias", "logit_bias", bool(body.logit_bias)),
+    ]
     if isinstance(body, ChatRequest):
-        form = body.response_format
-        wanted = [
+        wanted += [
             ("messages", "chat", True),
             ("messages", "continuation", body.messages[-1].role == "assistant"),
             ("logprobs", "logprobs", bool(body.logprobs)),
-            ("top_logprobs", "top_logprobs", bool(body.top_logprobs)),
-            ("response_format", "response_format", form is not None and form.type != "text"),
+            ("top_logprobs", "top_logprobs", body.alternatives > 0),
+            ("response_format", "json_schema", body.constraint is not None),
         ]
     else:
-        wanted = [
+        wanted += [
             ("prompt", "text", True),
             ("logprobs", "logprobs", body.logprobs is not None),
-            # One alternative is what clients ask for who want the log-probabilities of the drawn tokens.
-            ("logprobs", "top_logprobs", (body.logprobs or 0) > 1),
+            ("logprobs", "top_logprobs", body.alternatives > 0),
             ("echo", "score", bool(body.echo) and body.logprobs is not None),
         ]
     for param, capability, needed in wanted:

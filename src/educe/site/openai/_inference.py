@@ -276,6 +276,10 @@ def _refuse_row_fields(body: ChatRequest | CompletionRequest, name: str) -> None
         ("logprobs", (None, False)),
         ("echo", (None, False)),
         ("continue_final_message", (None, False)),
+        ("frequency_penalty", (None, 0)),
+        ("presence_penalty", (None, 0)),
+        ("repetition_penalty", (None, 1)),
+        ("logit_bias", (None, {})),
     ):
         if getattr(body, field, None) not in neutral:
             raise ApiError(
@@ -284,8 +288,7 @@ def _refuse_row_fields(body: ChatRequest | CompletionRequest, name: str) -> None
                 param=field,
                 code="unsupported_parameter",
             )
-    form = getattr(body, "response_format", None)
-    if form is not None and form.type != "text":
+    if body.constraint is not None:
         raise ApiError(
             400,
             f"Method {name!r} answers in text. Leave 'response_format' out.",

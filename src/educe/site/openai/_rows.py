@@ -8,11 +8,12 @@ character stands with the token that completes it: models tell their tokens' pla
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from educe.core import CapabilityError
 from educe.lm import Chunk, LanguageModel
+from educe.lm.completion import TopLogprob
 from educe.site.openai._asked import Asked
 
 __all__ = ["Piece", "Token", "Usage", "draw", "given_tokens"]
@@ -22,11 +23,13 @@ LOWEST_LOGPROB = -9999.0  # OpenAI's stand-in for minus infinity, which JSON can
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token's text, its log-probability (None where there is none), and where it begins in the row."""
+    """A token's text, its log-probability (None where there is none), where it begins in the row, and the most probable
+    tokens at its place, where they are asked for."""
 
     text: str
     logprob: float | None
     offset: int
+    top: tuple[TopLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class _Row:
         self.finished = False
         self._text = ""
         self._start = 0  # of the text that is not told yet, in characters of the row
-        self._tokens: list[tuple[int, float]] = []
+        self._tokens: list[tuple[int, float, tuple[TopLogprob, ...]]] = []
 
     def feed(self, chunk: Chunk) -> Piece:
         self.finished = self.finished or chunk.finish is not None
@@ -84,7 +87,8 @@ class _Row:
         if self.logprobs:
             if chunk.logprobs is None and chunk.text:
                 raise CapabilityError("The model sent no log-probabilities. Leave 'logprobs' out.")
-            self._tokens += zip(chunk.offsets, chunk.logprobs or (), strict=True)
+            tops = chunk.top_logprobs or ((),) * len(chunk.offsets)
+            self._tokens += zip(chunk.offsets, chunk.logprobs or (), tops, strict=True)
             if not self.finished:
                 end = min(self._tokens[-1][0], end) if self._tokens else self._start
             tokens = self._told(end)
@@ -95,11 +99,11 @@ class _Row:
     def _told(self, end: int) -> tuple[Token, ...]:
         ready = self._tokens if self.finished else self._tokens[:-1]
         self._tokens = [] if self.finished else self._tokens[-1:]
-        starts = [min(offset, end) for offset, _ in ready]
+        starts = [min(offset, end) for offset, _, _ in ready]
         borders = zip(starts, [*starts, end][1:], ready, strict=True)
         return tuple(
-            Token(self._text[begin - self._start : stop - self._start], max(logprob, LOWEST_LOGPROB), begin)
-            for begin, stop, (_, logprob) in borders
+            Token(self._text[begin - self._start : stop - self._start], max(logprob, LOWEST_LOGPROB), begin, top)
+            for begin, stop, (_, logprob, top) in borders
         )
 
 
@@ -143,7 +147,7 @@ async def draw(lm: LanguageModel, asked: Asked, usage: Usage) -> AsyncGenerator[
 
 
 def _shifted(piece: Piece, shift: int) -> Piece:
-    tokens = tuple(Token(token.text, token.logprob, token.offset + shift) for token in piece.tokens)
+    tokens = tuple(replace(token, offset=token.offset + shift) for token in piece.tokens)
     return Piece(piece.row, piece.text, tokens, piece.finish, piece.stopped_at)
 
 

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from educe.lm import Constraint
+
 __all__ = ["ChatRequest", "CompletionRequest", "EmbeddingRequest", "Generating", "MethodOptions"]
 
 WORD = 64
@@ -43,6 +45,12 @@ def _neutral(*allowed: Any) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _token_ids(value: dict[str, float]) -> dict[str, float]:
+    if not all(name.isascii() and name.isdigit() and len(name) < 10 for name in value):
+        raise PydanticCustomError("invalid_value", "its keys are no token ids")
+    return value
+
+
 def _no_tiny(value: float) -> float:
     # Logits divided by less leave the range of float32.
     if 0 < value < LEAST_TEMPERATURE:
@@ -54,7 +62,7 @@ def _kin(value: Any) -> tuple[type, ...]:
     return (int, float) if type(value) in (int, float) else (type(value),)
 
 
-Zero = Annotated[Any, _neutral(0)]
+Penalty = Annotated[float, Field(ge=-2, le=2)] | None
 Nothing = Annotated[Any, _neutral([], {}, "", False)]
 Choice = Annotated[Any, _neutral("none", "auto")]
 Words = Annotated[str, Field(max_length=512)] | None
@@ -101,9 +109,10 @@ class Generating(_Strict):
     top_k: Annotated[int, Field(ge=-1, le=2**31)] | None = Field(default=None, description="0 and -1 keep all.")
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     educe: MethodOptions | None = None
-    frequency_penalty: Zero = None
-    presence_penalty: Zero = None
-    logit_bias: Nothing = None
+    frequency_penalty: Penalty = None
+    presence_penalty: Penalty = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=100)] | None = Field(default=None, description="As in vLLM.")
+    logit_bias: Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], AfterValidator(_token_ids)] | None = None
     user: Words = None
 
 
@@ -158,6 +167,14 @@ class ResponseFormat(_Strict):
             raise PydanticCustomError("invalid_value", "'json_schema' goes with type 'json_schema', and with no other")
         return self
 
+    @property
+    def constraint(self) -> Constraint | None:
+        """What the text is held to."""
+        if self.type == "text":
+            return None
+        schema = self.json_schema.schema_ if self.json_schema is not None else None
+        return Constraint.json_schema({"type": "object"} if schema is None else schema)
+
 
 class ChatRequest(Generating):
     """A request to /v1/chat/completions."""
@@ -191,6 +208,16 @@ class ChatRequest(Generating):
     prompt_cache_key: Words = None
 
     @property
+    def alternatives(self) -> int:
+        """How many of the most probable tokens are to be told at each place."""
+        return self.top_logprobs or 0
+
+    @property
+    def constraint(self) -> Constraint | None:
+        """What the text is held to."""
+        return self.response_format.constraint if self.response_format is not None else None
+
+    @property
     def limit(self) -> tuple[str, int | None]:
         """The name under which a limit of tokens was given, and the limit."""
         if self.max_completion_tokens is not None:
@@ -209,6 +236,20 @@ class CompletionRequest(Generating):
     echo: bool | None = None
     best_of: int | None = Field(default=None, description="Accepted where it equals n.")
     suffix: Nothing = None
+
+    @property
+    def alternatives(self) -> int:
+        """How many of the most probable tokens are to be told at each place.
+
+        One is what clients ask for who want the log-probabilities of the drawn tokens, also from models that know no
+        alternatives.
+        """
+        return self.logprobs if self.logprobs is not None and self.logprobs > 1 else 0
+
+    @property
+    def constraint(self) -> Constraint | None:
+        """What the text is held to: nothing."""
+        return None
 
     @property
     def prompts(self) -> list[str]:

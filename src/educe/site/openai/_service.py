@@ -16,7 +16,6 @@ from educe.lm import LanguageModel
 from educe.reason import methods
 from educe.site.openai._answers import Answer, ChatAnswer, TextAnswer, model_object
 from educe.site.openai._asked import Asked, above, asked_of, check_capabilities, check_common, check_length
-from educe.site.openai._constraint import constrained
 from educe.site.openai._errors import STOPPING, ApiError, of_educe_error
 from educe.site.openai._gate import Gate
 from educe.site.openai._inference import Inference, inference_of, split_model
@@ -78,8 +77,6 @@ class Service:
                 else:
                     assert asked is not None
                     check_capabilities(body, lm, base)
-                    if isinstance(body, ChatRequest):
-                        lm = constrained(lm, body.response_format)
                     shapes.logprobs = asked.logprobs
                     if not body.stream:
                         return await self._drawn(asked, lm, shapes, record)
@@ -94,7 +91,7 @@ class Service:
         try:
             return await unless_gone(request, begin())
         except EduceError as error:
-            raise of_educe_error(error, "messages" if isinstance(body, ChatRequest) else "prompt") from error
+            raise of_educe_error(error, _at_fault(error, body)) from error
 
     async def _inferred(self, inference: Inference, lm: LanguageModel, shapes: Answer, record: Record) -> Response:
         posterior = await inference.answer(lm, record.usage)
@@ -234,6 +231,15 @@ def failed(error: Exception, record: Record) -> ApiError:
         return of_educe_error(error)
     log_defect(error, record)
     return ApiError(500, f"The server failed. Tell its operator the request's id, {record.id}.", code="internal_error")
+
+
+def _at_fault(error: EduceError, body: ChatRequest | CompletionRequest) -> str:
+    """The field that a model's complaint is about."""
+    if body.constraint is not None and str(error).startswith(f"The {body.constraint.kind} "):
+        return "response_format"
+    if str(error).startswith("logit_bias "):
+        return "logit_bias"
+    return "messages" if isinstance(body, ChatRequest) else "prompt"
 
 
 async def _pieces(
