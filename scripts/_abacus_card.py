@@ -24,6 +24,10 @@ from educe.verify.process_reward import StepHead
 
 Row = dict[str, Any]
 MOST_LEVELS_ABOVE = 2
+# What guessing among the answers of a family gives, where there are few.
+CHANCE = {"claims": 0.5, "implications": 0.5} | dict.fromkeys(
+    ("multiple_choice", "multiple_choice_at_once", "fact_choice", "fact_choice_at_once"), 0.25
+)
 
 
 def levels(family: Family) -> list[int]:
@@ -259,6 +263,7 @@ def write_card(
     ]
     described = [_stage(number, **stage) for number, stage in enumerate(stages, start=1)]
     losses = ", ".join(f"{row['loss']:.3f} at {row['step']:.0f}" for row in judged[:: max(1, len(judged) // 4)])
+    guessed = [row["family"] for row in defaults if row["pass@1"] < CHANCE.get(row["family"], 0.0) + 0.1]
     defaults_shown = ", ".join(f"{row['family']} {row['difficulty']}" for row in defaults)
     accuracy = ["family", "difficulty", "problems", "samples", "pass@1", "spread", "greedy"]
     accuracy += ["coverage@4", "coverage@16", "coverage@64", "tokens"]
@@ -295,6 +300,9 @@ def write_card(
         *_table(table, accuracy),
         "",
         f"Default difficulties: {defaults_shown}.",
+        "",
+        f"No better than guessing, or hardly, at the default difficulty: {', '.join(guessed) or 'none'}. Do not use "
+        "these families to compare methods on this model.",
         "",
         "## Judges, on its own answers to the test split at default difficulty",
         "",

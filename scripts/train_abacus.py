@@ -179,7 +179,7 @@ def train(out: Path, work: Path, seed: Seed, share: float) -> None:
     head = train_process_reward(decoder, tokenizer, answers, seed=seed)
     head.save(out / "heads" / "process_reward.safetensors")
     minutes = {"pretraining": pretraining / 60, "judges": (time.monotonic() - began) / 60}
-    table = accuracy_table(decoder, tokenizer, problems=max(4, round(60 * share)), samples=max(4, round(64 * share)))
+    table = accuracy_table(decoder, tokenizer, problems=max(4, round(40 * share)), samples=max(4, round(64 * share)))
     judges = judge_table(decoder, tokenizer, head, problems=max(4, round(60 * share)))
     write_card(
         out / "MODEL_CARD.md",
