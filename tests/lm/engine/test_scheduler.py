@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -179,6 +181,23 @@ async def test_more_scores_at_once_than_the_cache_holds_prompts(fresh) -> None:
     for prompt, scores in list(zip(prompts, together, strict=True))[::20]:
         assert await engine.score(prompt, ["cat", "mat"]) == scores
     assert await settled(engine)
+
+
+@pytest.mark.slow
+def test_a_process_ends_well_whatever_its_engine_does() -> None:
+    """At the end of the script rows are under way that nobody waits for."""
+    script = (
+        "import asyncio, threading, educe; lm = educe.load('abacus')\n"
+        "async def ask():\n"
+        "    rows = lm.stream('Question: 1', list(range(64)), educe.lm.Sampling(max_tokens=400))\n"
+        "    async for chunk in rows: begun.set()\n"
+        "begun = threading.Event()\n"
+        "threading.Thread(target=asyncio.run, args=(ask(),), daemon=True).start()\n"
+        "begun.wait(60); print('begun')"
+    )
+    for _ in range(4):
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
+        assert (done.returncode, done.stdout) == (0, "begun\n"), done.stderr
 
 
 async def soak(engine: Engine, alone: Engine, count: int, seed: int) -> None:

@@ -8,9 +8,11 @@ turns, one of each request. What a request gets never depends on what is compute
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import queue
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +33,21 @@ from educe.lm.engine.rows import Row
 
 __all__ = ["Scheduler"]
 
+EXIT_SECONDS = 10.0  # that the end of the process waits for a step
 REST_EVERY = 256  # steps after which an idle engine gives memory back: it takes some milliseconds
+
+
+_RUNNING: weakref.WeakSet[Scheduler] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    """End the threads before the interpreter does: one that is stopped inside a kernel takes the process down."""
+    running = list(_RUNNING)
+    for scheduler in running:
+        scheduler.stop()
+    for scheduler in running:
+        scheduler.join(EXIT_SECONDS)
 
 
 def _give_back() -> None:
@@ -110,6 +126,7 @@ class Scheduler:
             self._open += 1
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="educe-worker", daemon=True)
+                _RUNNING.add(self)
                 self._thread.start()
             self._inbox.put(request)
 
@@ -124,10 +141,10 @@ class Scheduler:
             self._closed = True
         self._inbox.put(None)
 
-    def join(self) -> None:
-        """Wait for the thread to end."""
+    def join(self, seconds: float | None = None) -> None:
+        """Wait for the thread to end, not longer than so many seconds where given."""
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(seconds)
 
     def _closed_error(self) -> BackendError:
         return BackendError(f"The model {self._name!r} is closed. Load it again.")
