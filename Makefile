@@ -5,9 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.educe-installed
-# One test process per core, each with one thread: two threads in two processes would wait for one another. Compiled
+# One test process per core, each with one thread: two threads in two processes would wait for one another; the whole
+# suite waits a lot for processes and sockets, so that a third one helps. Compiled
 # modules are kept even where a machine says otherwise: tests start Python many times.
-PYTEST := env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 EDUCE_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+PYTEST := env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 EDUCE_THREADS=1 $(BIN)/python -m pytest -q --dist loadfile
 
 .PHONY: help run setup model test check format bench serve abacus docs clean
 
@@ -29,7 +30,7 @@ run: model ## Answer one question greedily and by vote, and show the posterior
 	$(BIN)/educe ask "$$(cat examples/question.txt)" --method self-consistency --budget samples=16 --versus greedy
 
 test: model ## Run the whole test suite
-	$(PYTEST)
+	$(PYTEST) -n 3
 
 check: model ## Format, lint, types, import rules, fast tests
 	$(BIN)/ruff format --check .
@@ -37,7 +38,7 @@ check: model ## Format, lint, types, import rules, fast tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/readme_table.py --check
-	$(PYTEST) -x -m "not slow"
+	$(PYTEST) -n 2 -x -m "not slow"
 
 format: $(STAMP) ## Format and sort imports
 	$(BIN)/ruff format .
