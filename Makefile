@@ -51,7 +51,7 @@ bench: model ## Run the benchmarks against their peers; results go into bench/re
 serve: model ## Serve the page and the API on http://127.0.0.1:8000
 	$(BIN)/educe serve --lm smollm2-135m --lm abacus
 
-abacus: $(STAMP) ## Train the small reasoner again (about 30 minutes); its weights are in the package already
+abacus: $(STAMP) ## Train the small reasoner again (30 to 45 minutes); its weights are in the package already
 	$(BIN)/python scripts/train_abacus.py
 
 docs: $(STAMP) ## Build the guide and the API reference into docs/_build

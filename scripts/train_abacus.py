@@ -1,6 +1,6 @@
 """Train `abacus`, the small reasoner that ships with educe, and write its model card.
 
-python scripts/train_abacus.py                          src/educe/lm/abacus, about 30 minutes of one core
+python scripts/train_abacus.py                          src/educe/lm/abacus, 30 to 45 minutes of one core
 python scripts/train_abacus.py --share 0.01 --out DIR   a quick try
 
 Order: tokenizer, pretraining, answers of its own marked by the checkers, self-evaluation, process reward, measuring.
